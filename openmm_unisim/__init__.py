@@ -1,0 +1,3 @@
+"""UniSim time-coarsened dynamics for OpenMM."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,69 @@
+"""Named errors. Each message is one sentence that carries the offending value and what to do about it."""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "MissingHydrogensError",
+    "ModelDomainError",
+    "ModelFileError",
+    "NonFiniteError",
+    "OutputError",
+    "PlatformError",
+    "PluginError",
+    "StructureError",
+    "UniSimError",
+    "UnknownElementError",
+]
+
+
+class UniSimError(Exception):
+    """Base of every error that openmm_unisim raises on purpose."""
+
+
+class ConfigError(UniSimError, ValueError):
+    """A setting, argument or unit is not acceptable."""
+
+
+class StructureError(UniSimError, ValueError):
+    """An input structure (PDB, sequence, topology) can't be used."""
+
+
+class MissingHydrogensError(StructureError):
+    """A structure lacks the hydrogens that an all-atom model needs."""
+
+
+class UnknownElementError(StructureError):
+    """An element is outside the vocabulary of the network or of the model file."""
+
+
+class DataError(UniSimError):
+    """A trajectory or training-data file is broken, incomplete or of the wrong kind."""
+
+
+class ModelFileError(UniSimError):
+    """A model file is missing, truncated, foreign, of a newer format, or fails its checksum."""
+
+
+class ModelDomainError(UniSimError, ValueError):
+    """A model is asked for something it was not made for (temperature, substeps, elements, lag time)."""
+
+
+class CheckpointError(UniSimError):
+    """A training or simulation checkpoint doesn't belong to this run or is broken."""
+
+
+class NonFiniteError(UniSimError, ArithmeticError):
+    """Positions, forces or energies are NaN or infinite."""
+
+
+class PlatformError(UniSimError):
+    """The requested OpenMM platform doesn't exist here."""
+
+
+class PluginError(UniSimError, ImportError):
+    """The compiled plugin is absent or was built against another torch or OpenMM."""
+
+
+class OutputError(UniSimError, OSError):
+    """An output file or folder can't be written."""
