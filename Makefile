@@ -1,0 +1,85 @@
+# openmm_unisim: build, demo, tests, lint, benchmarks. `make help` lists the commands.
+#
+# Every command first makes .venv from the pinned requirements and builds the OpenMM plugin, each only when absent or
+# out of date. Variables that can be given on the command line:
+#   TORCH_INDEX=URL   package index to take torch from. Elsewhere than on a machine whose pip already finds a CPU build,
+#                     plain torch is a CUDA build of several GB; the CPU build is at
+#                     https://download.pytorch.org/whl/cpu
+#   PYTHON=NAME       the Python 3.11 to make .venv with (python3.11)
+#   PYTEST_ARGS=...   more arguments for `make test`, e.g. PYTEST_ARGS="tests/plugin -x"
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+REQUIREMENTS_STAMP := $(VENV)/.requirements-installed
+BUILD_STAMP := build/.plugin-built
+PLUGIN_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find plugin -type f -not -name '*.md')
+CPP_SOURCES = $(shell find plugin -name '*.h' -o -name '*.cpp')
+DEMO_OUTPUT := demo-output
+
+# A platform is named so that a machine with an OpenCL driver runs the same code path; one thread is the fastest for
+# networks of this size.
+export OPENMM_DEFAULT_PLATFORM ?= Reference
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help prerequisites venv build demo test test-slow lint format bench clean distclean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+prerequisites: ## check that g++, make and python3.11 with venv and headers are here
+	@tools/check_prerequisites.sh $(PYTHON)
+
+$(REQUIREMENTS_STAMP): requirements.txt requirements-dev.txt | prerequisites
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)")
+	$(PIP) install -r requirements-dev.txt
+	touch $@
+
+$(BUILD_STAMP): $(REQUIREMENTS_STAMP) $(PLUGIN_SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --no-build-isolation --no-deps -e .
+	mkdir -p $(@D) && touch $@
+
+venv: $(REQUIREMENTS_STAMP) ## make .venv from the pinned requirements
+
+build: $(BUILD_STAMP) ## compile the plugin and install the package, editable, into .venv
+
+demo: build ## simulate alanine dipeptide with the shipped model; report in demo-output/
+	rm -rf $(DEMO_OUTPUT)
+	$(BIN)/openmm-unisim simulate ACE-ALA-NME --model ala2 --environment obc2 --jumps 2000 --seed 1 --output $(DEMO_OUTPUT)
+
+test: build ## run the tests (those marked slow excepted)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: build ## run the statistical and physical checks that take minutes each
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: venv ## check style and types of Python and C++, and rules that code can check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CPP_SOURCES)
+
+format: venv ## rewrite Python and C++ in the project's style
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_SOURCES)
+
+bench: build ## run every benchmark; results with provenance in benchmarks/results/
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## remove what the build and the tools wrote; .venv and runs/ stay
+	rm -rf build dist *.egg-info openmm_unisim/lib openmm_unisim/_unisim*.so openmm_unisim/_swig.py $(DEMO_OUTPUT)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find openmm_unisim tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## also remove .venv
+	rm -rf $(VENV)
