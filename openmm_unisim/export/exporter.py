@@ -1,0 +1,134 @@
+"""Writes a model file: scripts a module that follows the step contract, freezes it and adds the metadata.
+
+TorchScript is deprecated upstream but works in the torch used here; its warnings are silenced here only.
+"""
+
+import hashlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import ModelFileError, OutputError
+from ..provenance import sha256_of_file, source_commit
+from .metadata import ModelMetadata, read_metadata
+
+__all__ = ["CONTRACT_METHODS", "load_model_file", "save_model_file", "weights_sha256"]
+
+CONTRACT_METHODS = ("step", "log_density", "guidance_points", "time_grid", "drift")
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 of a module's weights: identifies what was trained, whatever container it travels in.
+
+    The state dict's entries in the order of their names; of each the name, the dtype, the shape (as text,
+    each ended by a zero byte) and the values as contiguous little-endian bytes.
+    """
+    digest = hashlib.sha256()
+    state = module.state_dict()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        for text in (name, str(tensor.dtype), ",".join(str(size) for size in tensor.shape)):
+            digest.update(text.encode() + b"\0")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path) -> ModelMetadata:
+    """Script, freeze and save a module of the step contract, with its metadata and a checksum beside it.
+
+    The file appears whole or not at all; ``PATH.sha256`` (the format of ``sha256sum``) is written after it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Scriptable; has ``step``, ``log_density``, ``guidance_points``, ``time_grid`` and maybe ``drift``,
+        each marked with ``torch.jit.export``. Left as it is, except that it is put into evaluation mode.
+    metadata : ModelMetadata
+        ``weights_sha256``, ``torch_version`` and ``source_commit`` are filled in here.
+    path : str or Path
+        Usually ``name.unisim.pt``.
+
+    Returns
+    -------
+    ModelMetadata
+        As written.
+    """
+    path = Path(path)
+    full = metadata.model_copy(
+        update={
+            "weights_sha256": weights_sha256(module),
+            "torch_version": torch.__version__,
+            "source_commit": source_commit(),
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+        warnings.filterwarnings("ignore", message=".*(torch.jit|TorchScript).*")
+        scripted = torch.jit.script(module.eval())
+        kept = [name for name in CONTRACT_METHODS if hasattr(scripted, name)]
+        frozen = torch.jit.freeze(scripted, preserved_attrs=kept)
+        content = frozen.save_to_buffer(_extra_files=full.to_strings())
+    _write_atomically(path, content)
+    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
+    _write_atomically(path.with_name(path.name + ".sha256"), line.encode())
+    return full
+
+
+def load_model_file(
+    path: str | Path, device: str | torch.device = "cpu", sha256: str | None = None
+) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
+    """Load a model file for use from Python, after a check of its metadata and (if given) its checksum.
+
+    Parameters
+    ----------
+    path : str or Path
+        A model file. Model files are programs: load only those you trust (see `resolve_model`).
+    device : str or torch.device
+        Where the weights go.
+    sha256 : str, optional
+        The digest that the file must have.
+
+    Raises
+    ------
+    ModelFileError
+    """
+    metadata = read_metadata(path)
+    if sha256 is not None and sha256_of_file(path) != sha256:
+        raise ModelFileError(f"Model file {path} doesn't have the SHA-256 {sha256}; fetch it again.")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+            warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+            warnings.filterwarnings("ignore", message=".*(torch.jit|TorchScript).*")
+            module = torch.jit.load(str(path), map_location=device)
+    except (RuntimeError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise ModelFileError(
+            f"torch {torch.__version__} can't load model file {path}, written by torch "
+            f"{metadata.torch_version} ({cause:.200}); export it again with this torch."
+        ) from error
+    return module, metadata
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name + ".", delete=False) as stream:
+            temporary = stream.name
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise OutputError(
+            f"{path} can't be written ({error.strerror}); choose a folder you may write to."
+        ) from error

@@ -1,0 +1,238 @@
+"""What a model file says about itself, and how that is read without running anything from the file.
+
+A model file (``name.unisim.pt``) is a TorchScript archive, that is a zip file. Each metadata key is one UTF-8
+text entry ``<archive>/extra/<key>``. The values are flat strings: numbers as Python prints them, lists joined
+by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key.
+"""
+
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..elements import ATOMIC_NUMBERS
+from ..errors import ModelFileError
+
+__all__ = ["FORMAT_VERSION", "ModelMetadata", "read_metadata"]
+
+FORMAT_VERSION = 1
+MAX_VALUE_BYTES = 64 * 1024  # of one metadata entry
+MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of the zip directory, which zipfile reads as a whole
+_EXPORT_AGAIN = "export it again with `openmm-unisim export`"
+_END_OF_DIRECTORY = b"PK\x05\x06"
+_ZIP64_LOCATOR = b"PK\x06\x07"
+_ZIP64_MARK = 0xFFFFFFFF
+
+
+class ModelMetadata(BaseModel):
+    """Metadata of a model file: one field per key, in public units (nm, ps, kJ/mol, K).
+
+    Those that describe the export itself (``weights_sha256``, ``torch_version``, ``source_commit``) are
+    filled in by `openmm_unisim.export.exporter.save_model_file`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format_version: int = Field(FORMAT_VERSION, ge=1)
+    lag_time_ps: float = Field(gt=0)
+    training_temperature_K: float = Field(gt=0)
+    temperature_range_K: tuple[float, float]
+    elements: tuple[int, ...] = Field(min_length=1)
+    cutoff_nm: float = Field(ge=0)  # 0: no cutoff
+    periodic: bool
+    symmetry: Literal["O(3)", "SO(3)"]
+    conditioned_on_initial: bool
+    needs_bonds: bool
+    default_substeps: int = Field(ge=1)
+    environment: str = Field(min_length=1)
+    force_field: str = Field(min_length=1)
+    constraints: Literal["none", "h-bonds", "all-bonds", "h-angles"]
+    masses: str = Field(min_length=1)
+    friction: float = Field(ge=0)  # 1/ps
+    rigid_motion_removed: bool
+    guidance_alpha: float = Field(ge=0)
+    guidance: Literal["none", "learned", "openmm", "openmm+residual", "resample"]
+    forces_required: bool
+    default_guidance_scale: float = Field(ge=0)
+    scalar_type: Literal["float32", "float64"]
+    weights_sha256: str = ""
+    torch_version: str = ""
+    source_commit: str = ""
+    training_data: str = Field(min_length=1)
+    license: str = Field(min_length=1)
+
+    @field_validator("temperature_range_K", "elements", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("elements")
+    @classmethod
+    def _known_elements(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        unknown = sorted(set(value) - set(ATOMIC_NUMBERS))
+        if unknown:
+            raise ValueError(f"atomic numbers {unknown} are outside the vocabulary")
+        if len(set(value)) != len(value):
+            raise ValueError("an atomic number occurs twice")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelMetadata":
+        low, high = self.temperature_range_K
+        if not 0 < low <= self.training_temperature_K <= high:
+            raise ValueError(
+                f"training_temperature_K {self.training_temperature_K} lies outside {low},{high}"
+            )
+        if self.forces_required and not self.guidance.startswith("openmm"):
+            raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
+        return self
+
+    def to_strings(self) -> dict[str, str]:
+        """The flat dictionary that goes into the file: one UTF-8 string per key."""
+        return {key: _to_string(value) for key, value in self.model_dump().items()}
+
+    @classmethod
+    def from_strings(cls, strings: dict[str, str], source: str = "model metadata") -> "ModelMetadata":
+        """Parse the flat dictionary of a file.
+
+        Parameters
+        ----------
+        strings : dict of str to str
+            Keys that this version doesn't know are ignored (a newer writer may add some within one format).
+        source : str
+            Name for error messages, usually the path.
+
+        Raises
+        ------
+        ModelFileError
+            If the format is newer, a key is missing, or a value isn't allowed.
+        """
+        _check_format(strings.get("format_version"), source)
+        missing = [key for key in cls.model_fields if key not in strings]
+        if missing:
+            raise ModelFileError(f"{source} lacks the metadata {', '.join(missing)}; {_EXPORT_AGAIN}.")
+        try:
+            return cls.model_validate({key: strings[key] for key in cls.model_fields})
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "values"
+            raise ModelFileError(
+                f"{source} has metadata that can't be used, {key}: {first['msg']}  "
+                f"(got {first['input']!r:.80}); {_EXPORT_AGAIN}."
+            ) from error
+
+
+def _to_string(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(_to_string(item) for item in value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _check_format(text: str | None, source: str) -> None:
+    if text is None:
+        raise ModelFileError(
+            f"{source} holds no openmm_unisim metadata (no format_version), so it is some other TorchScript "
+            "or zip file; give a file written by `openmm-unisim export`."
+        )
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ModelFileError(
+            f"{source} has format_version {text!r:.40}, which is no number; export it again."
+        )
+    if int(text) > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{source} has format {int(text)}, and this version reads formats up to {FORMAT_VERSION}; "
+            "update openmm_unisim or export the model with this version."
+        )
+
+
+def read_metadata(path: str | Path) -> ModelMetadata:
+    """Read and check the metadata of a model file with `zipfile` only: no code from the file runs.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.unisim.pt`` file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, empty, truncated, not a zip file, not ours, of a newer format or incomplete.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            _check_directory_size(stream, path)
+            with zipfile.ZipFile(stream) as archive:
+                strings = _extra_entries(archive, path)
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f"There is no model file {path}; check the path or give a registered name."
+        ) from error
+    except IsADirectoryError as error:
+        raise ModelFileError(f"{path} is a folder; give the .unisim.pt file inside it.") from error
+    except OSError as error:
+        raise ModelFileError(
+            f"Model file {path} can't be read ({error.strerror}); check its permissions."
+        ) from error
+    except (
+        zipfile.BadZipFile,
+        UnicodeDecodeError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as error:
+        raise ModelFileError(f"Model file {path} is damaged ({error}); fetch or export it again.") from error
+    return ModelMetadata.from_strings(strings, str(path))
+
+
+def _check_directory_size(stream: BinaryIO, path: Path) -> None:
+    """Refuse what isn't a zip file, or has too large a zip directory, before zipfile reads it."""
+    size = stream.seek(0, 2)
+    if size == 0:
+        raise ModelFileError(f"Model file {path} is empty; fetch or export it again.")
+    stream.seek(0)
+    starts_as_zip = stream.read(2) == b"PK"
+    tail_start = max(0, size - 65557)  # the end record is 22 bytes and a comment of at most 65535
+    stream.seek(tail_start)
+    tail = stream.read()
+    where = tail.rfind(_END_OF_DIRECTORY)
+    if where < 0 or len(tail) - where < 22:
+        kind = "is truncated" if starts_as_zip else "is not a model file (no zip archive)"
+        raise ModelFileError(f"{path} {kind}; fetch or export it again.")
+    directory = struct.unpack_from("<I", tail, where + 12)[0]
+    if tail[where - 20 : where - 16] == _ZIP64_LOCATOR and where >= 20:
+        stream.seek(struct.unpack_from("<Q", tail, where - 12)[0])
+        record = stream.read(56)
+        directory = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else _ZIP64_MARK
+    if directory > MAX_DIRECTORY_BYTES:
+        raise ModelFileError(
+            f"{path} is no model file: its zip directory takes {directory} bytes, and at most "
+            f"{MAX_DIRECTORY_BYTES} are accepted; give a file written by `openmm-unisim export`."
+        )
+    stream.seek(0)
+
+
+def _extra_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
+    """Text of the entries ``<root>/extra/<key>`` whose key is one of ours."""
+    strings: dict[str, str] = {}
+    for info in archive.infolist():
+        parts = info.filename.split("/")
+        if len(parts) != 3 or parts[1] != "extra" or parts[2] not in ModelMetadata.model_fields:
+            continue
+        key = parts[2]
+        if key in strings:
+            raise ModelFileError(f"Model file {path} holds metadata {key} twice; export it again.")
+        with archive.open(info) as entry:
+            data = entry.read(MAX_VALUE_BYTES + 1)
+        if len(data) > MAX_VALUE_BYTES:
+            raise ModelFileError(
+                f"Model file {path} has a metadata entry {key} of more than {MAX_VALUE_BYTES} bytes; "
+                f"{_EXPORT_AGAIN}."
+            )
+        strings[key] = data.decode("utf-8")
+    return strings
