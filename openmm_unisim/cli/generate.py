@@ -1,0 +1,48 @@
+"""`openmm-unisim generate`: MD for training pairs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("generate")(generate)
+
+
+def generate(
+    molecules: Annotated[list[str], typer.Argument(help="Sequences such as ACE-ALA-NME, or PDB/prmtop files.")],
+    output: Annotated[Path, typer.Option(help="Folder for the HDF5 files, one a walker.")] = Path("raw"),
+    environment: Annotated[str, typer.Option(help="vacuum or obc2.")] = "obc2",
+    nanoseconds: Annotated[float, typer.Option(help="Stored length of each walker, ns.")] = 10.0,
+    walkers: Annotated[int, typer.Option(help="Independent walkers a molecule, with seeds seed, seed+1, ...")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first walker (>= 1).")] = 1,
+    temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
+    frame_spacing: Annotated[float, typer.Option(help="ps between stored frames.")] = 1.0,
+    platform: Annotated[str, typer.Option(help="auto is Reference below 50 atoms, CPU above.")] = "auto",
+) -> None:
+    """Run flexible MD (ff14SB, 2 fs, hydrogen mass 4 Da, 1/ps) and stream frames to HDF5; resumes after a kill."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..data.generate import GenerateConfig
+    from ..data.generate import generate as run
+    from ..system import load_molecule
+
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]:.0f} ns/day"), TimeRemainingColumn()
+    with Progress(*columns) as bars:
+        for source in molecules:
+            name = load_molecule(source).name
+            for walker in range(walkers):
+                config = GenerateConfig(
+                    source, environment, nanoseconds, seed + walker, temperature, frame_spacing=frame_spacing, platform=platform
+                )
+                path = output / f"{name}.{environment}.{temperature:g}K.seed{seed + walker}.h5"
+                task = bars.add_task(path.name, total=config.n_frames, rate=0.0)
+
+                def show(done: int, total: int, rate: float, task=task) -> None:
+                    bars.update(task, completed=done, rate=rate)
+
+                run(config, path, show)
+                bars.update(task, completed=config.n_frames)
+                print(f"{path}: {config.n_frames} frames")

@@ -1,0 +1,194 @@
+"""OpenMM molecular dynamics as a source of training pairs.
+
+The protocol is fixed on purpose: flexible bonds (a model trained on constrained X-H bonds could never be exact),
+hydrogen mass 4 Da, 2 fs, LangevinMiddle with friction 1/ps. Masses and friction shape the kinetics that the model
+learns, so they travel with the data into the model file.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from ..errors import CheckpointError, ConfigError, NonFiniteError
+from ..provenance import provenance
+from ..system import FORCE_FIELD, HYDROGEN_MASS, Molecule, create_system, get_platform, load_molecule
+from . import trajectory_file
+
+SMALL_MOLECULE = 50  # atoms; below this the Reference platform is faster than CPU (shared training facts)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """One walker of MD.
+
+    Attributes
+    ----------
+    molecule : str
+        Sequence or file, as `load_molecule` takes it.
+    environment : str
+    nanoseconds : float
+        Length of the stored trajectory.
+    seed : int
+        Of velocities and Langevin noise; walkers differ in it.
+    temperature, friction, time_step, frame_spacing
+        K, 1/ps, ps, ps.
+    scramble_temperature, scramble_time, equilibration_time
+        K, ps, ps: a hot start decorrelates the walkers, the equilibration after it isn't stored.
+    platform : str
+        "auto" is Reference below 50 atoms, CPU above.
+    """
+
+    molecule: str
+    environment: str = "obc2"
+    nanoseconds: float = 10.0
+    seed: int = 1
+    temperature: float = 300.0
+    friction: float = 1.0
+    time_step: float = 0.002
+    frame_spacing: float = 1.0
+    scramble_temperature: float = 600.0
+    scramble_time: float = 50.0
+    equilibration_time: float = 100.0
+    platform: str = "auto"
+    block: int = 500
+
+    def check(self) -> None:
+        """Raise `ConfigError` for a value that makes no sense."""
+        positive = ("nanoseconds", "temperature", "friction", "time_step", "frame_spacing", "block")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} = {getattr(self, name)} must be positive.")
+        if self.seed < 1:
+            raise ConfigError(f"seed = {self.seed} must be at least 1; 0 would mean a random one in OpenMM.")
+        steps = self.frame_spacing / self.time_step
+        if abs(steps - round(steps)) > 1e-6:
+            raise ConfigError(f"frame_spacing = {self.frame_spacing} ps is no multiple of {self.time_step} ps.")
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the finished file."""
+        return round(self.nanoseconds * 1000 / self.frame_spacing)
+
+
+Progress = Callable[[int, int, float], None]
+
+
+def generate(config: GenerateConfig, path: Path, progress: Progress | None = None) -> Path:
+    """Run one walker, or continue it, until `path` holds the requested frames.
+
+    Parameters
+    ----------
+    config : GenerateConfig
+    path : Path
+        HDF5 file; an existing one of the same settings is continued from its checkpoint.
+    progress : callable (frames_done, frames_total, ns_per_day), optional
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    config.check()
+    molecule = load_molecule(config.molecule)
+    context = _context(config, molecule)
+    if path.exists():
+        done = _resume(config, path, context)
+    else:
+        trajectory_file.create(path, _attributes(config, molecule))
+        _start(config, molecule, context)
+        done = 0
+    steps = round(config.frame_spacing / config.time_step)
+    began, first = time.perf_counter(), done
+    while done < config.n_frames:
+        count = min(config.block, config.n_frames - done)
+        positions, energies = _run_block(context, count, steps)
+        trajectory_file.append(path, positions, energies, context.createCheckpoint())
+        done += count
+        if progress is not None:
+            nanoseconds = (done - first) * config.frame_spacing / 1000
+            progress(done, config.n_frames, nanoseconds / (time.perf_counter() - began) * 86400)
+    return path
+
+
+def _context(config: GenerateConfig, molecule: Molecule) -> openmm.Context:
+    system = create_system(molecule, config.environment, constraints=None, hydrogen_mass=HYDROGEN_MASS)
+    integrator = openmm.LangevinMiddleIntegrator(config.temperature, config.friction, config.time_step)
+    integrator.setRandomNumberSeed(config.seed)
+    name = config.platform
+    if name == "auto":
+        name = "Reference" if system.getNumParticles() < SMALL_MOLECULE else "CPU"
+    platform = get_platform(name)
+    properties = {"Threads": "1"} if name == "CPU" else {}
+    return openmm.Context(system, integrator, platform, properties)
+
+
+def _attributes(config: GenerateConfig, molecule: Molecule) -> dict:
+    return {
+        **asdict(config),
+        "name": molecule.name,
+        "atomic_numbers": molecule.atomic_numbers.tolist(),
+        "bonds": molecule.bonds.tolist(),
+        "frame_spacing_ps": config.frame_spacing,
+        "temperature_K": config.temperature,
+        "friction_per_ps": config.friction,
+        "hydrogen_mass_Da": HYDROGEN_MASS,
+        "constraints": "none",
+        "force_field": FORCE_FIELD,
+        "provenance": provenance(seed=config.seed),
+    }
+
+
+def _start(config: GenerateConfig, molecule: Molecule, context: openmm.Context) -> None:
+    """Minimise, decorrelate by a hot start, equilibrate."""
+    integrator = context.getIntegrator()
+    context.setPositions(molecule.positions)
+    openmm.LocalEnergyMinimizer.minimize(context, 10.0)
+    if config.scramble_time > 0:
+        integrator.setTemperature(config.scramble_temperature)
+        context.setVelocitiesToTemperature(config.scramble_temperature, config.seed)
+        integrator.step(round(config.scramble_time / config.time_step))
+        integrator.setTemperature(config.temperature)
+    context.setVelocitiesToTemperature(config.temperature, config.seed)
+    integrator.step(round(config.equilibration_time / config.time_step))
+
+
+def _resume(config: GenerateConfig, path: Path, context: openmm.Context) -> int:
+    done, checkpoint, attributes = trajectory_file.read_progress(path)
+    for name, value in asdict(config).items():
+        if name not in ("nanoseconds", "block") and attributes[name] != value:
+            raise CheckpointError(
+                f"'{path}' was begun with {name} = {attributes[name]!r}, not {value!r}; use its settings or another file."
+            )
+    if done == 0:
+        path.unlink()
+        trajectory_file.create(path, attributes)
+        _start(config, load_molecule(config.molecule), context)
+        return 0
+    try:
+        context.loadCheckpoint(checkpoint)
+    except Exception as error:
+        raise CheckpointError(
+            f"The checkpoint in '{path}' doesn't load on this OpenMM or platform ({error}); "
+            "continue on the machine that wrote it or generate the walker again."
+        ) from error
+    return done
+
+
+def _run_block(context: openmm.Context, count: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    integrator = context.getIntegrator()
+    positions = np.empty((count, context.getSystem().getNumParticles(), 3))
+    energies = np.empty(count)
+    for frame in range(count):
+        integrator.step(steps)
+        state = context.getState(getPositions=True, getEnergy=True)
+        coordinates = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        positions[frame] = coordinates - coordinates.mean(0)
+        energies[frame] = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    if not (np.isfinite(positions).all() and np.isfinite(energies).all()):
+        raise NonFiniteError("MD produced NaN; the last stored block is intact, so try a shorter time step or another seed.")
+    return positions, energies

@@ -1,0 +1,209 @@
+"""Our vector field: one head that predicts the end point of a jump, conditioned on its start.
+
+=============  =================================================================  =================
+symbol         meaning                                                            variable
+=============  =================================================================  =================
+w              (x_t - x_0)/c_in(t), the displacement in units of its spread       displacement
+d_ij           x_j - x_i at t and at the start                                    edges at t, at 0
+c_in, a, c_out scalings of the interpolant, `interpolant.bridge`                  input/skip/output
+xhat_1         P[x_0 + a (x_t - x_0) + c_out F(w, x_t, x_0, t, tau)]              end point
+P              removal of rigid motion relative to x_0                            remove_rigid_motion
+=============  =================================================================  =================
+
+The trunk, embedding and heads are those of the published form, with other inputs: see docs/deviations.md.
+Lengths in angstrom, lag time in ps.
+"""
+
+import math
+from typing import Self, Tuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from ..geometry import remove_rigid_motion
+from ..interpolant.bridge import input_scale, output_scale, skip_scale
+from .bond_graph import FAR, BondGraphEmbedding
+from .config import TrunkConfig
+from .embedding import AtomEmbedding
+from .graph import NeighbourTable, edge_geometry, full_table, gather_sources
+from .heads import GatedVectorHead
+from .initialise import start_linear
+from .radial import ExpNormRadial, cosine_envelope
+from .transformer import Trunk
+
+TIME_CENTRES = 9  # Gaussians over the logit of t
+LOGIT_RANGE = 9.0  # logit of t = 1.2e-4
+STIFF_SPREAD = 0.03  # angstrom: thermal spread of a bond at 300 K
+
+
+class ConditionedConfig(BaseModel):
+    """Sizes of the conditioned vector field and constants of its interpolant.
+
+    Attributes
+    ----------
+    hidden, heads, layers, ffn, rbf, expand : int
+        As in `TrunkConfig`.
+    edge_width, place_width, place_rounds : int
+        Channels of an edge's embedding, of an atom's place in the bond graph, and its rounds.
+    cutoff : float
+        Angstrom; smooth.
+    sigma : float
+        Noise scale of the interpolant, angstrom.
+    displacement : float
+        RMS displacement of a coordinate over the lag, angstrom; measured on the training pairs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: int = Field(64, gt=0)
+    heads: int = Field(8, gt=0)
+    layers: int = Field(3, gt=0)
+    ffn: int = Field(128, gt=0)
+    rbf: int = Field(20, gt=1)
+    expand: int = Field(8, gt=0)
+    edge_width: int = Field(32, gt=0)
+    place_width: int = Field(24, gt=0)
+    place_rounds: int = Field(3, gt=0)
+    cutoff: float = Field(12.0, gt=0)
+    sigma: float = Field(0.31587, gt=0)
+    displacement: float = Field(0.6, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        self.trunk()
+        return self
+
+    @property
+    def extra_scalars(self) -> int:
+        """Given channels of an atom: place, time, lag."""
+        return self.place_width + TIME_CENTRES + 1
+
+    def trunk(self) -> TrunkConfig:
+        """Configuration of the shared trunk classes."""
+        return TrunkConfig(
+            hidden=self.hidden, heads=self.heads, layers=self.layers, ffn=self.ffn, rbf=self.rbf, expand=self.expand,
+            edge_features=self.edge_width, edge_vectors=2, vector_envelope=True, extra_scalars=self.extra_scalars,
+            cutoff=self.cutoff,
+        )  # fmt: skip
+
+
+def soften(x: Tensor, limit: float) -> Tensor:
+    """x for |x| well below `limit`, bounded by it: scaled inputs keep their sign and stay finite."""
+    return x / torch.sqrt(1.0 + (x / limit) ** 2)
+
+
+def soften_vectors(x: Tensor, limit: float) -> Tensor:
+    """`soften` of the length of vectors (..., 3)."""
+    return x / torch.sqrt(1.0 + (x * x).sum(-1, keepdim=True) / (limit * limit))
+
+
+class ConditionedField(nn.Module):
+    """Predicts xhat_1 = E[x_1 | x_t, x_0, t] for copies of one molecule.
+
+    Parameters
+    ----------
+    config : ConditionedConfig
+    generator : torch.Generator, optional
+        Source of the starting values.
+    """
+
+    def __init__(self, config: ConditionedConfig, generator: Generator | None = None) -> None:
+        super().__init__()
+        trunk = config.trunk()
+        self.sigma = config.sigma
+        self.displacement = config.displacement
+        self.cutoff = config.cutoff
+        self.places = BondGraphEmbedding(trunk.elements, config.place_width, config.place_rounds, generator)
+        self.radial = ExpNormRadial(config.rbf, config.cutoff, False)
+        features = 2 * config.rbf + 2 + FAR + 1 + TIME_CENTRES
+        self.edge_first = nn.Linear(features, 2 * config.edge_width)
+        self.edge_second = nn.Linear(2 * config.edge_width, config.edge_width)
+        self.embedding = AtomEmbedding(trunk, generator)
+        self.start_vectors = nn.Linear(config.hidden, config.hidden)
+        self.trunk = Trunk(trunk, generator)
+        self.head = GatedVectorHead(config.hidden, config.ffn, config.hidden, False, generator)
+        self.head_scale = config.hidden**-0.5
+        self.register_buffer("centres", torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, TIME_CENTRES), persistent=False)
+        for linear in (self.edge_first, self.edge_second, self.start_vectors):
+            start_linear(linear, generator)
+
+    def time_features(self, t: Tensor) -> Tensor:
+        """Gaussians of logit(t), shape (n_copies, TIME_CENTRES)."""
+        bounded = t.clamp(1e-4, 1.0 - 1e-4)
+        logit = torch.log(bounded) - torch.log1p(-bounded)
+        spacing = 2.0 * LOGIT_RANGE / (TIME_CENTRES - 1)
+        return torch.exp(-0.5 * ((logit.unsqueeze(1) - self.centres) / spacing) ** 2)
+
+    def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
+        """Places (n_atoms, place_width) and reference lengths (n_atoms, n_atoms) of a molecule."""
+        place = self.places(z_index, adjacency)
+        return place, self.places.reference_length(place, distance)
+
+    def edges(
+        self, positions: Tensor, initial: Tensor, t: Tensor, table: NeighbourTable, distance: Tensor, reference: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Edge embedding (N, K, edge_width), edge vectors (N, K, 3, 2) and envelope (N, K); N = copies x atoms."""
+        copies, atoms = positions.size(0), positions.size(1)
+        flat, flat_initial = positions.reshape(-1, 3), initial.reshape(-1, 3)
+        length, direction = edge_geometry(flat, table)
+        length_initial, _ = edge_geometry(flat_initial, table)
+        scale = input_scale(t, self.sigma, self.displacement).repeat_interleave(atoms).view(-1, 1)
+        spread = torch.sqrt(self.sigma**2 * (1.0 - t) + STIFF_SPREAD**2).repeat_interleave(atoms).view(-1, 1)
+        stiff = ((distance == 1) | (distance == 2)).to(length.dtype).repeat(copies, 1)
+        change = soften((length - length_initial) / scale, 4.0)
+        strain = soften((length - reference.repeat(copies, 1)) / spread, 4.0) * stiff
+        kind = functional.one_hot(distance, FAR + 1).to(length.dtype).repeat(copies, 1, 1)
+        times = self.time_features(t).to(length.dtype).repeat_interleave(atoms, 0)
+        times = times.unsqueeze(1).expand(-1, atoms, -1)
+        features = torch.cat(
+            [self.radial(length), self.radial(length_initial), change.unsqueeze(-1), strain.unsqueeze(-1), kind, times], -1
+        )
+        embedded = functional.silu(self.edge_second(functional.silu(self.edge_first(features))))
+        moved = (flat - flat_initial) / scale
+        relative = soften_vectors(gather_sources(moved, table) - moved.unsqueeze(1), 4.0)
+        return embedded, torch.stack([direction, relative], -1), cosine_envelope(length, self.cutoff)
+
+    def forward(
+        self, positions: Tensor, initial: Tensor, t: Tensor, lag_time: float, z_index: Tensor, adjacency: Tensor,
+        distance: Tensor,
+    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
+        """Predicted end point.
+
+        Parameters
+        ----------
+        positions, initial : Tensor, shape (n_copies, n_atoms, 3), angstrom
+            x_t and x_0 of copies of one molecule.
+        t : Tensor, shape (n_copies,)
+            Interpolant times.
+        lag_time : float, ps
+        z_index : Tensor, shape (n_atoms,), int64
+            Vocabulary indices.
+        adjacency, distance : Tensor, shape (n_atoms, n_atoms)
+            From `bond_graph`.
+
+        Returns
+        -------
+        end_point : Tensor, shape (n_copies, n_atoms, 3), angstrom
+        reference : Tensor, shape (n_atoms, n_atoms), angstrom
+            Reference lengths, for their own loss.
+        """
+        copies, atoms = positions.size(0), positions.size(1)
+        table = full_table(copies, atoms, positions.device)
+        place, reference = self.describe(z_index, adjacency, distance)
+        embedded, arrows, envelope = self.edges(positions, initial, t, table, distance, reference.detach())
+        times = self.time_features(t).to(positions.dtype).repeat_interleave(atoms, 0)
+        lag = torch.full((copies * atoms, 1), math.log(lag_time / 20.0), dtype=positions.dtype, device=positions.device)
+        extra = torch.cat([place.repeat(copies, 1), times, lag], 1)
+        scalars = self.embedding(z_index.repeat(copies), extra, table, embedded, envelope)
+        step = positions - initial
+        scale = input_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
+        moved = soften_vectors(step / scale, 6.0).reshape(-1, 3)
+        vectors = moved.unsqueeze(-1) * self.start_vectors(scalars).unsqueeze(1)
+        scalars, vectors = self.trunk(scalars, vectors, table, embedded, arrows, envelope)
+        _, carried = self.head(scalars, vectors)
+        correction = carried.sum(-1).view(copies, atoms, 3) * self.head_scale
+        skip = skip_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
+        spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
+        return remove_rigid_motion(initial + skip * step + spread * correction, initial), reference
