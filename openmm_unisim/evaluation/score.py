@@ -92,5 +92,5 @@ def _stay(statistics: dict[str, dict[str, float]], basin: str) -> float:
 
 
 def two_state_relaxation_time(statistics: dict[str, dict[str, float]], lag_time_ps: float) -> float:
-    """-lag / ln(P(stay, alpha) + P(stay, beta) - 1), ps, from `basin_statistics`; NaN where it isn't defined."""
+    """-lag / ln(P(stay, alpha) + P(stay, beta) - 1), ps, from `basin_statistics`; NaN if undefined."""
     return relaxation_time(sum(_stay(statistics, name) for name in BASINS) - 1.0, lag_time_ps)

@@ -1,0 +1,141 @@
+"""Read a trajectory, whatever its container, into positions in nm and an mdtraj topology with bonds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+from numpy.typing import NDArray
+from openmm import app
+
+from openmm_unisim.errors import DataError, StructureError
+
+_SELF_CONTAINED = (".npz", ".pdb", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class LoadedTrajectory:
+    """Frames of one molecule.
+
+    Attributes
+    ----------
+    positions : ndarray, shape (n_frames, n_atoms, 3), nm
+    topology : mdtraj.Topology
+        With bonds.
+    frame_spacing_ps : float or None
+        Time between frames; None where the file doesn't say.
+    """
+
+    positions: NDArray[np.float32]
+    topology: mdtraj.Topology
+    frame_spacing_ps: float | None
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return len(self.positions)
+
+    @property
+    def sequence(self) -> str:
+        """Residue names joined by hyphens, e.g. ``ACE-ALA-NME``."""
+        return "-".join(residue.name for residue in self.topology.residues)
+
+
+def load_topology(path: str | Path) -> tuple[mdtraj.Topology, NDArray[np.float32]]:
+    """Topology of a PDB file (standard bonds and CONECT records) and its positions, (n_atoms, 3) nm."""
+    try:
+        pdb = app.PDBFile(str(path))
+    except FileNotFoundError as error:
+        raise StructureError(
+            f"'{path}' doesn't exist; give the PDB file of the trajectory's topology."
+        ) from error
+    except Exception as error:  # OpenMM raises whatever its parser stumbles over
+        raise StructureError(f"'{path}' can't be read as a PDB file ({error}); give a valid one.") from error
+    positions = pdb.getPositions(asNumpy=True)
+    return mdtraj.Topology.from_openmm(pdb.topology), np.asarray(positions._value, dtype=np.float32)
+
+
+def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -> LoadedTrajectory:
+    """Read a trajectory.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.npz`` with ``positions`` in nm (and ``frame_spacing_ps``), an HDF5 file of `openmm-unisim
+        generate`, or anything that mdtraj reads (XTC, DCD, its own HDF5, PDB).
+    topology : mdtraj.Topology, optional
+        Needed for containers that hold none; must name the same atoms in the same order.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, broken, empty or of another number of atoms.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"'{path}' doesn't exist; give the path of a trajectory.")
+    try:
+        positions, own_topology, spacing = _read(path, topology)
+    except DataError:
+        raise
+    except Exception as error:  # mdtraj, numpy and h5py each have their own exceptions for broken files
+        raise DataError(
+            f"'{path}' can't be read as a trajectory ({error}); check that the file is whole."
+        ) from error
+    topology = own_topology if topology is None else topology
+    if topology is None:
+        raise DataError(f"'{path}' holds no topology; give a PDB file with it.")
+    if positions.ndim != 3 or positions.shape[1:] != (topology.n_atoms, 3) or len(positions) == 0:
+        raise DataError(
+            f"'{path}' holds positions of shape {positions.shape} and the topology {topology.n_atoms} atoms; "
+            "give the topology of this trajectory."
+        )
+    return LoadedTrajectory(positions, topology, spacing)
+
+
+Contents = tuple[NDArray[np.float32], mdtraj.Topology | None, float | None]
+
+
+def _read(path: Path, topology: mdtraj.Topology | None) -> Contents:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _read_npz(path)
+    if suffix in (".h5", ".hdf5") and not _is_mdtraj_hdf5(path):
+        return _read_training_file(path)
+    if topology is None and suffix not in _SELF_CONTAINED:
+        raise DataError(f"'{path}' holds no topology; give a PDB file with it.")
+    loaded = mdtraj.load(str(path)) if suffix in _SELF_CONTAINED else mdtraj.load(str(path), top=topology)
+    return loaded.xyz, loaded.topology, _spacing(loaded.time) if suffix != ".pdb" else None
+
+
+def _read_npz(path: Path) -> Contents:
+    with np.load(path, allow_pickle=False) as archive:
+        if "positions" not in archive:
+            raise DataError(
+                f"'{path}' holds {sorted(archive.files)} and no 'positions'; give positions in nm."
+            )
+        spacing = float(archive["frame_spacing_ps"]) if "frame_spacing_ps" in archive else None
+        return archive["positions"], None, spacing
+
+
+def _is_mdtraj_hdf5(path: Path) -> bool:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return "coordinates" in file
+
+
+def _read_training_file(path: Path) -> Contents:
+    from openmm_unisim.data import trajectory_file
+
+    contents = trajectory_file.read(path)
+    return contents.positions, None, float(contents.attributes["frame_spacing_ps"])
+
+
+def _spacing(times: NDArray[np.float32]) -> float | None:
+    """Time between frames, ps, if it is even to 1 % (XTC stores single precision); else None."""
+    steps = np.diff(np.asarray(times, dtype=np.float64))
+    if len(steps) == 0 or steps.min() <= 0.0:
+        return None
+    mean = float(steps.mean())
+    return round(mean, 6) if np.abs(steps - mean).max() <= 0.01 * mean else None
