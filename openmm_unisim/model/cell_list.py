@@ -33,12 +33,13 @@ def pair_length(displacement: Tensor) -> Tensor:
 def _cell_keys(positions: Tensor, group: Tensor, edge: float) -> Tuple[Tensor, Tensor]:
     """One int64 per atom, ordered by group, then cell x, y, z; and the number of cells along each axis."""
     low = positions.min(0).values
-    cell = ((positions - low) / edge).floor().to(torch.int64) + 1  # from 1: empty cells all around
-    size = cell.max(0).values + 2
-    if float(size.to(torch.float64).prod() * (group.max() + 1)) > 4.0e18:  # int64 keys would overflow
+    extent = (positions.max(0).values - low).to(torch.float64) / edge + 4.0
+    if float(extent.prod() * (group.max() + 1)) > 4.0e18:  # int64 keys would overflow
         raise NonFiniteError(
             "The positions span too much space for a cell list; atoms have flown apart: check the last step."
         )
+    cell = ((positions - low) / edge).floor().to(torch.int64) + 1  # from 1: empty cells all around
+    size = cell.max(0).values + 2
     return ((group * size[0] + cell[:, 0]) * size[1] + cell[:, 1]) * size[2] + cell[:, 2], size
 
 

@@ -122,6 +122,6 @@ class PublishedConfig(BaseModel):
     def _one_cutoff(self) -> Self:
         if self.trunk.cutoff != self.graph.cutoff:
             raise ValueError(
-                f"trunk cutoff {self.trunk.cutoff} differs from graph cutoff {self.graph.cutoff}; make them equal."
+                f"trunk.cutoff = {self.trunk.cutoff} and graph.cutoff = {self.graph.cutoff} must be equal."
             )
         return self
