@@ -1,11 +1,11 @@
 """Score trajectories of alanine dipeptide (or any molecule with one phi/psi pair) against an MD reference.
 
-    python benchmarks/score_trajectory.py run.npz --topology ala2_obc2.pdb --reference ala2_obc2.npz --json
-    score.json
+    python benchmarks/score_trajectory.py run.npz --json score.json
+    python benchmarks/score_trajectory.py run.xtc --topology topology.pdb --reference ala2_obc2.npz
 
-A trajectory is an .npz with `positions` (nm), (n_frames, n_atoms, 3) or (n_copies, n_frames, n_atoms, 3),
-or anything that mdtraj reads. Without --reference the shipped one is used. Several files are independent
-copies of equal length. Definitions: openmm_unisim/evaluation/{distributions,kinetics,validity}.py.
+A trajectory is an .npz with `positions` (nm), (n_frames, n_atoms, 3) or (n_copies, n_frames, n_atoms, 3), or
+anything that mdtraj reads. Without --reference the shipped one is used. Several files are independent copies of
+equal length. Definitions: openmm_unisim/evaluation/{distributions,kinetics,validity}.py.
 """
 
 import argparse
@@ -90,6 +90,10 @@ def _reference(arguments: argparse.Namespace, topology: mdtraj.Topology) -> Tors
     return shipped
 
 
+def _text(entry: dict[str, float] | None) -> str:
+    return "n/a" if entry is None else f"{entry['value']:.4f} +- {entry['standard_error']:.4f}"
+
+
 def print_summary(scores: dict[str, Any]) -> None:
     """The figures that decide, one a line."""
     floor, js = scores["js_floor"], scores["js"]
@@ -97,11 +101,7 @@ def print_summary(scores: dict[str, Any]) -> None:
     for key in ("phi_psi", "phi", "psi"):
         print(f"JS {key:8s} {js[key]:.4f}   MD floor {floor[key]['mean']:.4f} +- {floor[key]['std']:.4f}")
     for key in ("stay_alpha", "stay_beta", "population_alpha", "population_phi_positive"):
-        model, md = scores["model"][key], scores["reference"][key]
-        print(
-            f"{key:24s} {model['value']:.4f} +- {model['standard_error']:.4f}   "
-            f"MD {md['value']:.4f} +- {md['standard_error']:.4f}"
-        )
+        print(f"{key:24s} {_text(scores['model'][key])}   MD {_text(scores['reference'][key])}")
     validity = scores["validity"]
     print(
         {

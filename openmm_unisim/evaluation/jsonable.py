@@ -8,7 +8,7 @@ import numpy as np
 
 
 def jsonable(value: Any) -> Any:
-    """The same record with numpy numbers and arrays made plain; NaN and infinity, which JSON lacks, become null."""
+    """The same record with numpy made plain; NaN and infinity, which JSON lacks, become null."""
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

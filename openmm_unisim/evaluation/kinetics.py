@@ -28,6 +28,8 @@ from .distributions import FloatArray, wrap_degrees
 ALPHA_PSI_RANGE = (-120.0, 50.0)
 BASINS = ("alpha", "beta")
 
+Statistics = dict[str, dict[str, float] | None]
+
 
 @dataclass(frozen=True)
 class TransitionEstimate:
@@ -121,17 +123,17 @@ def statistical_inefficiency(series: ArrayLike) -> float:
     return max(1.0, 2.0 * float(pair_sums[:stop].sum()) - 1.0)
 
 
-def population(indicator: ArrayLike, known: ArrayLike | None = None) -> dict[str, float]:
+def population(indicator: ArrayLike, known: ArrayLike | None = None) -> dict[str, float] | None:
     """Fraction of True among the known frames, with its standard error sqrt(p(1-p) g/n).
 
     `indicator` is boolean, (n_frames,) or (n_copies, n_frames); `known` marks the frames that
-    count (default: all).
+    count (default: all). None if there is no known frame.
     """
     values = np.asarray(indicator, dtype=np.float64)
     mask = np.ones(values.shape, dtype=bool) if known is None else np.asarray(known, dtype=bool)
     n_known = int(mask.sum())
     if n_known == 0:
-        return {"value": float("nan"), "standard_error": float("nan")}
+        return None
     fraction = float(values[mask].mean())
     inefficiency = statistical_inefficiency(np.where(mask, values, fraction))
     error = _binomial_error(np.asarray(fraction), np.asarray(n_known / inefficiency))
@@ -139,39 +141,46 @@ def population(indicator: ArrayLike, known: ArrayLike | None = None) -> dict[str
 
 
 def basin_statistics(
-    phi: ArrayLike, psi: ArrayLike, lag_frames: int = 1, jump_psi: tuple[ArrayLike, ArrayLike] | None = None
-) -> dict[str, dict[str, float]]:
+    phi: ArrayLike,
+    psi: ArrayLike,
+    lag_frames: int | None = 1,
+    jump_psi: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Statistics:
     """Populations of both basins and of phi > 0, and P(stay) of both basins, with standard errors.
 
     Parameters
     ----------
     phi, psi : array, shape (n_frames,) or (n_copies, n_frames)
         degrees.
-    lag_frames : int
-        Frames in one lag time; windows start at every frame.
+    lag_frames : int or None
+        Frames in one lag time; windows start at every frame. None: no P(stay).
     jump_psi : tuple of two arrays, optional
         psi before and after single jumps, to count P(stay) from instead of the windows of `psi`.
 
     Returns
     -------
     dict
-        ``population_alpha``, ``population_beta``, ``population_phi_positive``, ``stay_alpha``, ``stay_beta``:
-        each a dict of ``value``, ``standard_error`` and, for P(stay), ``windows``.
+        ``population_alpha``, ``population_beta``, ``population_phi_positive``, ``stay_alpha``,
+        ``stay_beta``: each a dict of ``value``, ``standard_error`` and, for P(stay), ``windows``; None
+        where nothing was counted.
     """
-    basins = assign_basin(psi)
-    if jump_psi is None:
-        estimate = transition_matrix(*lagged_pairs(basins, lag_frames), overlap=lag_frames)
-    else:
-        estimate = transition_matrix(assign_basin(jump_psi[0]), assign_basin(jump_psi[1]))
-    result: dict[str, dict[str, float]] = {}
+    basins, wrapped_phi = assign_basin(psi), wrap_degrees(phi)
+    result: Statistics = {}
     for index, name in enumerate(BASINS):
         result[f"population_{name}"] = population(basins == index, basins >= 0)
-    wrapped_phi = wrap_degrees(phi)
     result["population_phi_positive"] = population(wrapped_phi > 0.0, np.isfinite(wrapped_phi))
+    estimate = None
+    if jump_psi is not None:
+        estimate = transition_matrix(assign_basin(jump_psi[0]), assign_basin(jump_psi[1]))
+    elif lag_frames is not None:
+        estimate = transition_matrix(*lagged_pairs(basins, lag_frames), overlap=lag_frames)
     for index, name in enumerate(BASINS):
-        result[f"stay_{name}"] = {
-            "value": float(estimate.probability[index, index]),
-            "standard_error": float(estimate.standard_error[index, index]),
-            "windows": int(estimate.counts[index].sum()),
-        }
+        windows = 0 if estimate is None else int(estimate.counts[index].sum())
+        result[f"stay_{name}"] = None
+        if estimate is not None and windows > 0:
+            result[f"stay_{name}"] = {
+                "value": float(estimate.probability[index, index]),
+                "standard_error": float(estimate.standard_error[index, index]),
+                "windows": windows,
+            }
     return result

@@ -1,6 +1,7 @@
 """MD to judge by: the torsion series shipped for alanine dipeptide, or those of a given trajectory.
 
-The shipped file holds phi and psi only, as hundredths of a degree in 16-bit integers: 300 ns in a tenth of a megabyte.
+The shipped file holds phi and psi as hundredths of a degree in 16-bit integers (300 ns in a tenth of a
+megabyte), and potential energies of flexible MD, which a run without constraints compares with.
 """
 
 import json
@@ -10,6 +11,7 @@ from typing import Any
 
 import mdtraj
 import numpy as np
+from numpy.typing import NDArray
 
 from openmm_unisim.errors import DataError
 from openmm_unisim.provenance import sha256_of_file
@@ -35,6 +37,8 @@ class TorsionReference:
         In chain order.
     frame_spacing_ps : float or None
         None if unknown: distributions can be compared, kinetics can't.
+    potential_energy : ndarray, shape (n_energies,), kJ/mol, or None
+        Of MD without constraints in the same environment (``details["energy"]``), not frame by frame.
     details : dict
         Protocol and provenance.
     """
@@ -42,6 +46,7 @@ class TorsionReference:
     name: str
     torsions: list[ResidueTorsions]
     frame_spacing_ps: float | None
+    potential_energy: NDArray[np.float32] | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     def lag_frames(self, lag_time_ps: float) -> int | None:
@@ -72,18 +77,20 @@ def trajectory_reference(path: str | Path, topology: mdtraj.Topology) -> Torsion
     loaded = load_trajectory(path, topology)
     details = {"file": str(path), "sha256": sha256_of_file(path), "frames": loaded.n_frames}
     torsions = backbone_torsions(loaded.positions, topology)
-    return TorsionReference(Path(path).name, torsions, loaded.frame_spacing_ps, details)
+    return TorsionReference(Path(path).name, torsions, loaded.frame_spacing_ps, details=details)
 
 
 def write_compact_reference(path: Path, reference: TorsionReference) -> None:
     """Write torsions as 16-bit hundredths of a degree, with the details as JSON text."""
     angles = np.array([[residue.phi, residue.psi] for residue in reference.torsions])
+    energies = reference.potential_energy
     np.savez_compressed(
         path,
         torsions=np.rint(angles / _ANGLE_UNIT).astype(np.int16),
         angle_unit_degrees=_ANGLE_UNIT,
         labels=np.array([residue.label for residue in reference.torsions]),
         frame_spacing_ps=np.nan if reference.frame_spacing_ps is None else reference.frame_spacing_ps,
+        potential_energy=np.array([] if energies is None else energies, dtype=np.float32),
         name=np.array(reference.name),
         details=np.array(json.dumps(reference.details)),
     )
@@ -95,6 +102,7 @@ def read_compact_reference(path: Path) -> TorsionReference:
         with np.load(path, allow_pickle=False) as archive:
             angles = archive["torsions"].astype(np.float64) * float(archive["angle_unit_degrees"])
             spacing = float(archive["frame_spacing_ps"])
+            energies = archive["potential_energy"] if archive["potential_energy"].size else None
             labels, name = archive["labels"].tolist(), str(archive["name"])
             details = json.loads(str(archive["details"]))
     except (OSError, KeyError, ValueError) as error:
@@ -103,4 +111,4 @@ def read_compact_reference(path: Path) -> TorsionReference:
         ResidueTorsions(label, wrap_degrees(phi), wrap_degrees(psi))
         for label, (phi, psi) in zip(labels, angles)
     ]
-    return TorsionReference(name, torsions, spacing if np.isfinite(spacing) else None, details)
+    return TorsionReference(name, torsions, spacing if np.isfinite(spacing) else None, energies, details)
