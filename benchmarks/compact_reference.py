@@ -30,19 +30,31 @@ PROTOCOL = (
 ENERGY_SPACING_PS = 5.0
 
 
+_KEPT = (
+    "environment",
+    "temperature_K",
+    "friction_per_ps",
+    "hydrogen_mass_Da",
+    "constraints",
+    "force_field",
+    "seed",
+)
+
+
 def read_energies(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """Potential energies (kJ/mol) of a training file every 5 ps, and the protocol they come from."""
     contents = trajectory_file.read(path)
-    attributes = contents.attributes
-    stride = max(1, round(ENERGY_SPACING_PS / attributes["frame_spacing_ps"]))
-    kept = ("environment", "temperature_K", "friction_per_ps", "hydrogen_mass_Da", "constraints",
-    "force_field", "seed") protocol = {key: attributes[key] for key in kept}
-    return contents.potential_energy[::stride], {**protocol, "frame_spacing_ps": ENERGY_SPACING_PS, "file": path.name}
+    stride = max(1, round(ENERGY_SPACING_PS / contents.attributes["frame_spacing_ps"]))
+    protocol = {key: contents.attributes[key] for key in _KEPT}
+    details = {**protocol, "frame_spacing_ps": ENERGY_SPACING_PS, "file": path.name}
+    return contents.potential_energy[::stride], details
 
 
 def main() -> None:
     """Read the arguments, write the compact file and the topology beside it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("trajectory", type=Path, help=".npz with positions in nm and frame_spacing_ps")
     parser.add_argument("topology", type=Path, help="PDB file of the same atoms")
     parser.add_argument("--energies", type=Path, help="HDF5 file of `openmm-unisim generate`, same molecule")

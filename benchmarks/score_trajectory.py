@@ -4,8 +4,8 @@
     python benchmarks/score_trajectory.py run.xtc --topology topology.pdb --reference ala2_obc2.npz
 
 A trajectory is an .npz with `positions` (nm), (n_frames, n_atoms, 3) or (n_copies, n_frames, n_atoms, 3), or
-anything that mdtraj reads. Without --reference the shipped one is used. Several files are independent copies of
-equal length. Definitions: openmm_unisim/evaluation/{distributions,kinetics,validity}.py.
+anything that mdtraj reads. Without --reference the shipped one is used. Several files are independent
+copies of equal length. Definitions: openmm_unisim/evaluation/{distributions,kinetics,validity}.py.
 """
 
 import argparse
