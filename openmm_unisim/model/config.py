@@ -38,18 +38,18 @@ class TrunkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hidden: int = Field(256, gt=0)
-    heads: int = Field(8, gt=0)
-    layers: int = Field(4, ge=0)
-    ffn: int = Field(512, gt=0)
-    rbf: int = Field(64, gt=1)
-    expand: int = Field(32, gt=0)
-    elements: int = Field(len(VOCABULARY), gt=0)
-    edge_features: int = Field(0, ge=0)
-    edge_vectors: int = Field(1, gt=0)
+    hidden: int = Field(default=256, gt=0)
+    heads: int = Field(default=8, gt=0)
+    layers: int = Field(default=4, ge=0)
+    ffn: int = Field(default=512, gt=0)
+    rbf: int = Field(default=64, gt=1)
+    expand: int = Field(default=32, gt=0)
+    elements: int = Field(default=len(VOCABULARY), gt=0)
+    edge_features: int = Field(default=0, ge=0)
+    edge_vectors: int = Field(default=1, gt=0)
     vector_envelope: bool = False
-    extra_scalars: int = Field(1, ge=0)
-    cutoff: float = Field(5.0, gt=0)
+    extra_scalars: int = Field(default=1, ge=0)
+    cutoff: float = Field(default=5.0, gt=0)
     trainable_radial: bool = True
 
     @model_validator(mode="after")
@@ -90,9 +90,9 @@ class GraphConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cutoff: float = Field(5.0, gt=0)
-    hydrogen_cutoff: float = Field(3.5, gt=0)
-    neighbours: int = Field(16, ge=0)
+    cutoff: float = Field(default=5.0, gt=0)
+    hydrogen_cutoff: float = Field(default=3.5, gt=0)
+    neighbours: int = Field(default=16, ge=0)
 
 
 class PublishedConfig(BaseModel):
@@ -114,9 +114,9 @@ class PublishedConfig(BaseModel):
 
     trunk: TrunkConfig = TrunkConfig()
     graph: GraphConfig = GraphConfig()
-    velocity_scale: float = Field(0.5, gt=0)
-    guidance_scale: float = Field(0.5, gt=0)
-    energy_heads: int = Field(4, gt=0)
+    velocity_scale: float = Field(default=0.5, gt=0)
+    guidance_scale: float = Field(default=0.5, gt=0)
+    energy_heads: int = Field(default=4, gt=0)
 
     @model_validator(mode="after")
     def _one_cutoff(self) -> Self:

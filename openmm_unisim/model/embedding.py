@@ -31,6 +31,8 @@ __all__ = ["AtomEmbedding", "ElementIndex"]
 class ElementIndex(nn.Module):
     """Vocabulary index of atomic numbers; an element outside the vocabulary is an error."""
 
+    lookup: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.largest = MAX_ATOMIC_NUMBER

@@ -33,7 +33,7 @@ __all__ = [
     "table_layout",
 ]
 
-BRUTE_FORCE_LIMIT = 600  # atoms above which neighbours are found with cells (measured crossing on one core)
+BRUTE_FORCE_LIMIT = 900  # atoms above which neighbours are found with cells (measured crossing on one core)
 
 
 class NeighbourTable(NamedTuple):
@@ -50,7 +50,7 @@ class NeighbourTable(NamedTuple):
         that gathers may broadcast; 0: general.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index
     mask: Tensor
     block: int
 

@@ -164,6 +164,15 @@ def test_scripted_blocks_equal_eager():
         torch.testing.assert_close(other, trunk(*values[:2], each, *values[2:]))
 
 
+def test_compiled_trunk_equals_eager_without_graph_breaks():
+    table = full_table(2, 4, torch.device("cpu"))
+    trunk, values = shake(Trunk(config()), 7), inputs(table)
+    compiled = torch.compile(trunk, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(
+        compiled(*values[:2], table, *values[2:]), trunk(*values[:2], table, *values[2:])
+    )
+
+
 def test_head_is_finite_where_vectors_vanish():
     head = shake(GatedVectorHead(16, 24, 4, True), 8)
     scalars = torch.randn(3, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -7,6 +7,7 @@ Prints one line per array, with the largest difference relative to the largest r
 """
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+
+if importlib.util.find_spec("openmm_unisim") is None:  # run from a checkout that is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from openmm_unisim.interpolant.published import drift, guided_drift, intermediate_gradient
 from openmm_unisim.model.embedding import ElementIndex
