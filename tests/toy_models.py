@@ -31,21 +31,6 @@ from openmm_unisim.export.metadata import ModelMetadata
 TOY_ELEMENTS = (1, 6, 7, 8, 16)
 
 
-def symmetric_times(n: int, first: float = 0.003) -> List[float]:
-    """Grid of n steps that grow geometrically from `first` to the middle, then shrink again (n even)."""
-    half = n // 2
-    low, high = 1.0, 100.0
-    for _ in range(200):
-        ratio = 0.5 * (low + high)
-        total = sum(first * ratio**k for k in range(half))
-        low, high = (ratio, high) if total < 0.5 else (low, ratio)
-    steps = [first * low**k for k in range(half)]
-    times = [0.0]
-    for step in steps:
-        times.append(times[-1] + step * 0.5 / sum(steps))
-    return [*times[:-1], 0.5, *[1.0 - time for time in reversed(times[:-1])]]
-
-
 class GaussianToy(nn.Module):
     """A module whose substep is Gaussian with independent coordinates; subclasses give `moments`.
 
@@ -54,7 +39,8 @@ class GaussianToy(nn.Module):
     dtype : torch.dtype
         Scalar type of positions.
     times : list of float, optional
-        The only time grid offered, from 0 to 1; uniform grids of any n >= 1 unless given.
+        The only time grid offered, from 0 to 1 (interpolant.schedule makes some); unless given, uniform grids
+        of any n >= 1.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float64, times: Optional[List[float]] = None):

@@ -121,7 +121,7 @@ def _words(values: ArrayLike, name: str, bits: int = 32, wrap: bool = False) -> 
     if numbers.dtype.kind not in "iu":
         raise ConfigError(f"The noise's {name} = {values!r} is not a whole number; give integers.")
     if wrap:
-        return (numbers & 0xFFFFFFFF).astype(np.int64)
+        return (numbers.astype(np.uint64) & _WORD).astype(np.int64)
     if numbers.size and (numbers.min() < 0 or numbers.max() >= 2**bits):
         raise ConfigError(
             f"The noise's {name} runs from {numbers.min()} to {numbers.max()}, but must lie in [0, 2^{bits})."

@@ -1,0 +1,300 @@
+"""One jump in plain PyTorch: the twin of the C++ integrator, its test oracle and its fallback.
+
+==================  =====================================================  ==================
+symbol              meaning                                                name here
+==================  =====================================================  ==================
+c                   centroid of the initial positions, in double           centroid
+x_0                 initial positions minus c, in the model's scalar type  path[0]
+x_k                 state after k substeps                                 path[k]
+t_k                 time grid of the model file, t_0 = 0, t_n = 1          times
+log K_k             log density of substep k, in double                    step's second value
+x_n + c             the proposal, in double                                Proposal.positions
+==================  =====================================================  ==================
+
+Source: docs/model_file.md (the step contract). Many copies of one molecule are moved at once.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..elements import check_elements
+from ..errors import ConfigError, ModelDomainError, ModelFileError, NonFiniteError
+from ..export.exporter import load_model_file
+from ..export.metadata import ModelMetadata
+from ..units import BOLTZMANN
+
+__all__ = ["ForceFunction", "Proposal", "ReferenceJump"]
+
+ForceFunction = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Where a jump would end, and how it got there.
+
+    Attributes
+    ----------
+    positions : ndarray, shape (n_copies, n_atoms, 3), nm
+    log_density : ndarray, shape (n_copies,)
+        Sum of log K over the substeps; nan if a substep has no density.
+    path : Tensor, shape (n_substeps + 1, n_copies, n_atoms, 3), nm
+        All states, with `centroid` subtracted, in the model's scalar type.
+    centroid : ndarray, shape (n_copies, 1, 3), nm
+    finite : ndarray of bool, shape (n_copies,)
+        False where any coordinate is NaN or infinite.
+    """
+
+    positions: NDArray[np.float64]
+    log_density: NDArray[np.float64]
+    path: Tensor
+    centroid: NDArray[np.float64]
+    finite: NDArray[np.bool_]
+
+
+class ReferenceJump:
+    """The law of one jump of a model file (or of a module of the step contract), for one molecule.
+
+    Parameters
+    ----------
+    model : str, Path or nn.Module
+        A model file, or a module, scripted or not, together with `metadata`.
+    metadata : ModelMetadata, optional
+        Needed with a module; a file has its own.
+    atomic_numbers : sequence of int, shape (n_atoms,)
+    bonds : array_like, shape (n_bonds, 2), optional
+        Needed by models that say so.
+    temperature : float, optional
+        K; the training temperature unless given.
+    n_substeps : int
+        0: the model's default.
+    guidance_scale : float, optional
+        The model's default unless given; 0 switches guidance off.
+    forces : callable, optional
+        (m, n_atoms, 3) nm to (m, n_atoms, 3) kJ/mol/nm: OpenMM's forces, for models guided by them.
+    box_vectors : array_like, shape (3, 3), nm, optional
+    device : str or torch.device
+    exact : bool
+        The jump is a proposal for Metropolis acceptance: a temperature outside the model's range is then a
+        warning instead of an error.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | torch.nn.Module,
+        metadata: ModelMetadata | None = None,
+        *,
+        atomic_numbers: Sequence[int],
+        bonds: ArrayLike | None = None,
+        temperature: float | None = None,
+        n_substeps: int = 0,
+        guidance_scale: float | None = None,
+        forces: ForceFunction | None = None,
+        box_vectors: ArrayLike | None = None,
+        device: str | torch.device = "cpu",
+        exact: bool = False,
+    ):
+        if isinstance(model, (str, Path)):
+            model, metadata = load_model_file(model, device)
+        if metadata is None:
+            raise ConfigError(
+                "A module without metadata says nothing about itself; give its ModelMetadata, too."
+            )
+        self.module: Any = model
+        self.metadata, self.device = metadata, torch.device(device)
+        self.scalar_type = torch.float64 if metadata.scalar_type == "float64" else torch.float32
+        self.temperature = self._checked_temperature(temperature, exact)
+        self.guidance_scale = self._checked_guidance(guidance_scale, forces)
+        self.forces = forces
+        self.n_atoms = len(atomic_numbers)
+        self._fixed = self._fixed_arguments(atomic_numbers, bonds, box_vectors)
+        self.times = self._time_grid(n_substeps or metadata.default_substeps)
+        self._names = {name: _argument_names(getattr(model, name)) for name in _METHODS}
+
+    @property
+    def lag_time(self) -> float:
+        """Time of one jump, ps."""
+        return self.metadata.lag_time_ps
+
+    @property
+    def n_substeps(self) -> int:
+        """Substeps of one jump."""
+        return len(self.times) - 1
+
+    def propose(self, positions: ArrayLike, noise: ArrayLike) -> Proposal:
+        """Make one jump of each copy.
+
+        Parameters
+        ----------
+        positions : array_like, shape (n_copies, n_atoms, 3), nm
+            Molecules whole.
+        noise : array_like, shape (n_substeps, n_copies, n_atoms, 3)
+            Standard normal numbers (openmm_unisim.simulation.noise).
+
+        Raises
+        ------
+        NonFiniteError
+            If `positions` aren't finite. A proposal that isn't finite is no error: see `Proposal.finite`.
+        """
+        initial = self._checked_positions(positions)
+        shape = (self.n_substeps, *initial.shape)
+        draws = torch.as_tensor(np.asarray(noise, dtype=np.float64)).to(self.device, self.scalar_type)
+        if draws.shape != shape:
+            raise ConfigError(f"The noise has the shape {tuple(draws.shape)}, but this jump needs {shape}.")
+        centroid = initial.mean(axis=1, keepdims=True)
+        path = [torch.as_tensor(initial - centroid).to(self.device, self.scalar_type)]
+        log_density = torch.zeros(len(initial), dtype=torch.float64, device=self.device)
+        with torch.no_grad():
+            for k in range(self.n_substeps):
+                state = self._state(k, path[k], path[0], centroid)
+                following, density = self._call("step", **state, noise=draws[k])
+                path.append(following)
+                log_density = log_density + density
+        end = path[-1].to("cpu", torch.float64).numpy() + centroid
+        finite = np.isfinite(end).all(axis=(1, 2))
+        return Proposal(end, log_density.cpu().numpy(), torch.stack(path), centroid, finite)
+
+    def path_log_density(self, path: Tensor, centroid: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log density of a given path, for the reversed direction.
+
+        Parameters
+        ----------
+        path : Tensor, shape (n_substeps + 1, n_copies, n_atoms, 3), nm
+            States minus the centroid of the first.
+        centroid : ndarray, shape (n_copies, 1, 3), nm
+
+        Returns
+        -------
+        ndarray, shape (n_copies,)
+        """
+        total = torch.zeros(path.shape[1], dtype=torch.float64, device=self.device)
+        with torch.no_grad():
+            for k in range(self.n_substeps):
+                state = self._state(k, path[k], path[0], centroid)
+                total = total + self._call("log_density", next_positions=path[k + 1], **state)
+        return total.cpu().numpy()
+
+    def _state(self, k: int, x: Tensor, x0: Tensor, centroid: NDArray[np.float64]) -> dict[str, Any]:
+        """Arguments that every method of the contract shares, forces included where guidance wants them."""
+        times = torch.full((len(x), 2), 0.0, dtype=torch.float64, device=self.device)
+        times[:, 0], times[:, 1] = self.times[k], self.times[k + 1]
+        state = dict(self._fixed, positions=x, initial_positions=x0, t=times[:, 0], t_next=times[:, 1])
+        if self.metadata.forces_required and self.guidance_scale > 0:
+            points = self._call("guidance_points", **state)
+            if points.numel():
+                state["forces"] = self._forces_at(points, centroid)
+        return state
+
+    def _forces_at(self, points: Tensor, centroid: NDArray[np.float64]) -> Tensor:
+        """OpenMM's forces at `points` (frame of the jump); NaN where a point isn't finite."""
+        assert self.forces is not None  # _checked_guidance
+        absolute = points.to("cpu", torch.float64).numpy() + centroid
+        finite = np.isfinite(absolute).all(axis=(1, 2))
+        values = np.full_like(absolute, np.nan)
+        if finite.any():
+            values[finite] = self.forces(absolute[finite])
+        return torch.as_tensor(values).to(self.device, self.scalar_type)
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        """Call a method of the module with those of `arguments` that it declares."""
+        chosen = {name: arguments[name] for name in self._names[method] if name in arguments}
+        try:
+            return getattr(self.module, method)(**chosen)
+        except RuntimeError as error:
+            raise ModelFileError(f"The model failed in {method}: {last_line(error)}") from error
+
+    def _time_grid(self, n: int) -> list[float]:
+        try:
+            times = [float(time) for time in self.module.time_grid(n)]
+        except RuntimeError as error:
+            raise ModelDomainError(
+                f"The model offers no time grid of {n} substeps ({last_line(error)}); "
+                f"use its default, {self.metadata.default_substeps}."
+            ) from error
+        if len(times) != n + 1 or times[0] != 0 or times[-1] != 1 or min(np.diff(times)) <= 0:
+            raise ModelFileError(f"The model's grid of {n} substeps doesn't rise from 0 to 1: {times}.")
+        return times
+
+    def _fixed_arguments(
+        self, atomic_numbers: Sequence[int], bonds: ArrayLike | None, box_vectors: ArrayLike | None
+    ) -> dict[str, Any]:
+        check_elements(atomic_numbers, self.metadata.elements)
+        if self.metadata.needs_bonds and bonds is None:
+            raise ConfigError("This model needs bonds; give the Topology's as pairs of atom indices.")
+        if self.metadata.periodic and box_vectors is None:
+            raise ConfigError("This model is periodic; give box_vectors.")
+        pairs = np.asarray(bonds if bonds is not None else [], dtype=np.int64).reshape(-1, 2)
+        if pairs.size and not 0 <= pairs.min() <= pairs.max() < self.n_atoms:
+            raise ConfigError(
+                f"A bond names an atom outside 0..{self.n_atoms - 1}; bonds are pairs of indices."
+            )
+        box = np.zeros(0) if box_vectors is None else np.asarray(box_vectors, dtype=np.float64).reshape(3, 3)
+        return {
+            "atomic_numbers": torch.as_tensor(np.asarray(atomic_numbers, dtype=np.int64)).to(self.device),
+            "bonds": torch.as_tensor(pairs).to(self.device),
+            "kT": BOLTZMANN * self.temperature,
+            "forces": torch.zeros(0, dtype=self.scalar_type, device=self.device),
+            "guidance_scale": self.guidance_scale,
+            "box_vectors": torch.as_tensor(box).to(self.device, self.scalar_type),
+        }
+
+    def _checked_temperature(self, temperature: float | None, exact: bool) -> float:
+        low, high = self.metadata.temperature_range_K
+        value = self.metadata.training_temperature_K if temperature is None else float(temperature)
+        if low <= value <= high:
+            return value
+        message = f"The model is for {low} to {high} K, not for {value} K; use another model or temperature."
+        if not exact or not value > 0:
+            raise ModelDomainError(message)
+        warnings.warn(message, stacklevel=3)
+        return value
+
+    def _checked_guidance(self, scale: float | None, forces: ForceFunction | None) -> float:
+        value = self.metadata.default_guidance_scale if scale is None else float(scale)
+        if not value >= 0:
+            raise ConfigError(f"guidance_scale = {value} is negative; 0 is off, 1 the calibrated strength.")
+        if value > 0 and self.metadata.guidance == "none":
+            raise ModelDomainError(f"guidance_scale = {value}, but this model has no guidance; set it to 0.")
+        if value > 0 and self.metadata.guidance == "resample":
+            raise ModelDomainError(
+                "Guidance by resampling end points isn't built yet; set guidance_scale to 0."
+            )
+        if value > 0 and self.metadata.forces_required and forces is None:
+            raise ConfigError("This model is guided by OpenMM's forces; give `forces` or guidance_scale = 0.")
+        return value
+
+    def _checked_positions(self, positions: ArrayLike) -> NDArray[np.float64]:
+        array = np.asarray(positions, dtype=np.float64)
+        if array.ndim != 3 or array.shape[1:] != (self.n_atoms, 3):
+            raise ConfigError(
+                f"Positions have the shape {array.shape}, but (n_copies, {self.n_atoms}, 3) is needed, in nm."
+            )
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            raise NonFiniteError(
+                f"Atom {bad[0][1]} of copy {bad[0][0]} starts the jump at {array[tuple(bad[0])]}; "
+                "go back to the last finite frame."
+            )
+        return array
+
+
+_METHODS = ("step", "log_density", "guidance_points")
+
+
+def last_line(error: BaseException) -> str:
+    """What a TorchScript error says, without its backtrace."""
+    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+
+
+def _argument_names(method: Any) -> list[str]:
+    if isinstance(method, torch._C.ScriptMethod):
+        return [argument.name for argument in method.schema.arguments if argument.name != "self"]
+    return list(inspect.signature(method).parameters)
