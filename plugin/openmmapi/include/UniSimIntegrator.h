@@ -1,0 +1,285 @@
+#ifndef OPENMM_UNISIMINTEGRATOR_H_
+#define OPENMM_UNISIMINTEGRATOR_H_
+
+#include "internal/windowsExportUniSim.h"
+#include "openmm/Integrator.h"
+#include "openmm/Kernel.h"
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace UniSimPlugin {
+
+class UniSimJump;
+class UniSimModel;
+struct UniSimCounters;
+
+/**
+ * This is an Integrator that advances a System by jumps of a long lag time, typically 10 to 100 ps, with a trained
+ * UniSim network instead of Newton's equation.  One call of step(1) is one jump: a stochastic differential equation
+ * is solved in a few substeps whose law is given by a model file, a TorchScript archive that openmm_unisim exports.
+ * The step size is the lag time the model was trained for and can't be changed.
+ *
+ * In each step the integrator calls updateContextState() once, proposes a jump, accepts or rejects it according to
+ * the acceptance mode, projects the positions onto the constraints, recomputes virtual sites, draws new velocities
+ * from the Maxwell-Boltzmann distribution (unless told not to), and advances the time by the lag time.  Time and step
+ * count advance on a rejection, too.  Forces that act once per step, such as barostats, act once per jump, so their
+ * frequency counts jumps.
+ *
+ * A System knows neither elements nor bonds, but the model needs them: call setAtomicNumbers() and setBonds() before
+ * creating a Context.  Use setParticles() to name the particles that jump when they aren't all of them.
+ */
+class OPENMM_EXPORT_UNISIM UniSimIntegrator : public OpenMM::Integrator {
+public:
+    /**
+     * This is an enumeration of the ways to decide whether a proposed jump is taken.
+     */
+    enum AcceptanceMode {
+        /**
+         * Every jump with finite positions is accepted.
+         */
+        AcceptAll = 0,
+        /**
+         * A jump is accepted by the Metropolis-Hastings rule on the weights of its path and of the reversed path, so
+         * that the Boltzmann distribution of the System is sampled exactly whatever the quality of the model.
+         */
+        MetropolisHastings = 1
+    };
+    /**
+     * Create a UniSimIntegrator.
+     *
+     * @param modelFile    the path of the model file
+     * @param temperature  the temperature of the heat bath (in Kelvin)
+     * @param numSubsteps  the number of substeps of a jump; 0 selects the number the model was made for
+     */
+    explicit UniSimIntegrator(const std::string& modelFile, double temperature, int numSubsteps = 0);
+    ~UniSimIntegrator();
+    /**
+     * Get the path of the model file.
+     */
+    const std::string& getModelFile() const;
+    /**
+     * Get the SHA-256 of the model file, as 64 hexadecimal digits.
+     */
+    const std::string& getModelHash() const;
+    /**
+     * Get one entry of the model file's metadata, such as "environment" or "lag_time_ps".
+     *
+     * @param key   the name of the entry
+     * @return its text
+     */
+    std::string getModelMetadata(const std::string& key) const;
+    /**
+     * Get the time by which one step advances the System, which is also the step size (in ps).
+     */
+    double getLagTime() const;
+    /**
+     * Set the step size.  It is a property of the model, so every value but the lag time throws an exception.
+     *
+     * @param size    the lag time of the model (in ps)
+     */
+    void setStepSize(double size) override;
+    /**
+     * Get the temperature of the heat bath (in Kelvin).
+     */
+    double getTemperature() const;
+    /**
+     * Set the temperature of the heat bath.  Outside the range of the model, jumps are refused unless the acceptance
+     * mode is MetropolisHastings.
+     *
+     * @param temperature    the temperature of the heat bath (in Kelvin)
+     */
+    void setTemperature(double temperature);
+    /**
+     * Get the number of substeps of a jump.
+     */
+    int getNumSubsteps() const;
+    /**
+     * Set the number of substeps of a jump.  A number for which the model offers no time grid throws an exception.
+     *
+     * @param number    the number of substeps; 0 selects the number the model was made for
+     */
+    void setNumSubsteps(int number);
+    /**
+     * Get the interpolant times, from 0 to 1, at which the substeps begin and end.
+     */
+    const std::vector<double>& getTimeGrid() const;
+    /**
+     * Get the strength of the guidance by OpenMM's forces.
+     */
+    double getGuidanceScale() const;
+    /**
+     * Set the strength of the guidance by OpenMM's forces.  0 switches it off, 1 is the strength the model was
+     * calibrated for.
+     *
+     * @param scale    the strength, not negative
+     */
+    void setGuidanceScale(double scale);
+    /**
+     * Get which force groups guide the jumps, as a set of bit flags.
+     */
+    int getGuidanceForceGroups() const;
+    /**
+     * Set which force groups guide the jumps.  This is interpreted as a set of bit flags: the forces from group i
+     * will be included if (groups&(1<<i)) != 0.  By default, all force groups are included.
+     */
+    void setGuidanceForceGroups(int groups);
+    /**
+     * Get how the integrator decides whether a jump is taken.
+     */
+    AcceptanceMode getAcceptanceMode() const;
+    /**
+     * Set how the integrator decides whether a jump is taken.  In a Context, MetropolisHastings throws an exception
+     * when a barostat is present, or when particles that jump take part in constraints.
+     */
+    void setAcceptanceMode(AcceptanceMode mode);
+    /**
+     * Get the indices of the particles that jump.  An empty list means all particles of the System.
+     */
+    const std::vector<int>& getParticles() const;
+    /**
+     * Set the indices of the particles that jump; the others stay where they are.  Virtual sites and particles
+     * without mass can't jump.  This takes effect in the next Context that is created or reinitialized.
+     *
+     * @param particles    the indices in the System, in the order in which the model sees the particles; empty means
+     *                     all of them
+     */
+    void setParticles(const std::vector<int>& particles);
+    /**
+     * Get the atomic numbers of the particles that jump.
+     */
+    const std::vector<int>& getAtomicNumbers() const;
+    /**
+     * Set the atomic numbers of the particles that jump, in the order of getParticles().  This takes effect in the
+     * next Context that is created or reinitialized.
+     */
+    void setAtomicNumbers(const std::vector<int>& atomicNumbers);
+    /**
+     * Get the bonds between the particles that jump, as pairs of System indices.
+     */
+    const std::vector<std::pair<int, int>>& getBonds() const;
+    /**
+     * Set the bonds between the particles that jump, as pairs of System indices.  This takes effect in the next
+     * Context that is created or reinitialized.
+     */
+    void setBonds(const std::vector<std::pair<int, int>>& bonds);
+    /**
+     * Get whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump.
+     */
+    bool getRandomizesVelocities() const;
+    /**
+     * Set whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump.  The network moves
+     * positions only, so velocities that are kept have nothing to do with the new positions.  The default is true.
+     */
+    void setRandomizesVelocities(bool randomize);
+    /**
+     * Get the random number seed.  See setRandomNumberSeed() for details.
+     */
+    int getRandomNumberSeed() const;
+    /**
+     * Set the random number seed.  The noise of each jump is a function of the seed, the number of the jump, the
+     * substep and the particle, so the same seed gives the same noise on every platform.  This takes effect in the
+     * next Context that is created or reinitialized.
+     *
+     * If seed is set to 0 (which is the default value assigned), a unique seed is chosen when a Context is created.
+     */
+    void setRandomNumberSeed(int seed);
+    /**
+     * Get the number of jumps that were tried in this Context, which selects the noise of the next one.
+     */
+    long long getJumpIndex() const;
+    /**
+     * Set the number that selects the noise of the next jump.
+     */
+    void setJumpIndex(long long index);
+    /**
+     * Get the number of jumps that were tried.
+     */
+    long long getNumProposed() const;
+    /**
+     * Get the number of jumps that moved the System.
+     */
+    long long getNumAccepted() const;
+    /**
+     * Get the number of jumps that were rejected because a position, force or energy was not finite.
+     */
+    long long getNumNaN() const;
+    /**
+     * Get the logarithm of the last jump's acceptance ratio, before the minimum with 1 is taken.  It is 0 for a jump
+     * that is accepted without being judged, and minus infinity for one that is not finite.
+     */
+    double getLastLogAcceptance() const;
+    /**
+     * Set all counts to zero.  This does not change the noise of the next jump.
+     */
+    void resetCounters();
+    /**
+     * Advance a simulation through time by taking a series of jumps.
+     *
+     * @param steps   the number of jumps to take
+     */
+    void step(int steps) override;
+
+protected:
+    /**
+     * This will be called by the Context when it is created.  It checks that the System, the particles and the model
+     * fit together, and prepares the data movement for the Context's platform.
+     */
+    void initialize(OpenMM::ContextImpl& context) override;
+    /**
+     * This will be called by the Context when it is destroyed to let the Integrator do any necessary cleanup.
+     */
+    void cleanup() override;
+    /**
+     * Get the names of all Kernels used by this Integrator.
+     */
+    std::vector<std::string> getKernelNames() override;
+    /**
+     * Compute the kinetic energy of the system at the current time.
+     */
+    double computeKineticEnergy() override;
+    /**
+     * Velocities are at the same time as positions, so no forces are needed.
+     */
+    bool kineticEnergyRequiresForce() const override;
+    /**
+     * Write the seed, the number of the next jump and the counts.
+     */
+    void createCheckpoint(std::ostream& stream) const override;
+    /**
+     * Read what createCheckpoint() wrote.
+     */
+    void loadCheckpoint(std::istream& stream) override;
+    /**
+     * Store the seed, the number of the next jump and the counts in a State.
+     */
+    void serializeParameters(OpenMM::SerializationNode& node) const override;
+    /**
+     * Load what serializeParameters() stored.  A State that another integrator made holds none of it, and changes
+     * nothing.
+     */
+    void deserializeParameters(const OpenMM::SerializationNode& node) override;
+
+private:
+    friend class UniSimJump;
+    void setActiveSeed(int seed);
+    std::string modelFile;
+    std::shared_ptr<UniSimModel> model;
+    double temperature, guidanceScale;
+    std::vector<double> timeGrid;
+    int guidanceForceGroups, randomNumberSeed;
+    AcceptanceMode acceptanceMode;
+    bool randomizesVelocities;
+    std::vector<int> particles, atomicNumbers;
+    std::vector<std::pair<int, int>> bonds;
+    std::unique_ptr<UniSimCounters> counters;
+    long long jumpIndex;
+    int activeSeed;
+    std::unique_ptr<UniSimJump> jump;
+    OpenMM::Kernel kernel;
+};
+
+} // namespace UniSimPlugin
+
+#endif // OPENMM_UNISIMINTEGRATOR_H_

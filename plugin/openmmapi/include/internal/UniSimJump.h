@@ -1,0 +1,85 @@
+#ifndef OPENMM_UNISIMJUMP_H_
+#define OPENMM_UNISIMJUMP_H_
+
+#include "UniSimIntegrator.h"
+#include "UniSimKernels.h"
+#include "internal/UniSimModel.h"
+#include "internal/UniSimNoise.h"
+#include "openmm/Vec3.h"
+#include "openmm/internal/ContextImpl.h"
+#include <vector>
+
+namespace UniSimPlugin {
+
+/**
+ * The algorithm of a jump, the same on every platform.
+ *
+ * A jump of n substeps is a path x^0, ..., x^n with x^{k+1} drawn from the model's law K_k(. | x^k; x^0).  In the
+ * acceptance mode MetropolisHastings it is accepted with probability min(1, a),
+ *
+ * log a = -[U(x^n) - U(x^0)]/kT + sum_k log K_k(y^{k+1} | y^k; y^0) - sum_k log K_k(x^{k+1} | x^k; x^0),
+ *
+ * where y^k = x^{n-k} is the reversed path (docs/theory.md, "Metropolis on paths").
+ *
+ * The model sees positions relative to the center of the particles at the start of the jump, so that single precision
+ * loses nothing far from the origin.
+ */
+class UniSimJump {
+public:
+    /**
+     * Prepare jumps in a Context.  This throws an exception if System, integrator and model don't fit together.
+     */
+    UniSimJump(OpenMM::ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data);
+    /**
+     * Take one step: propose a jump, accept or reject it, and advance the time.
+     */
+    void execute();
+    /**
+     * Continue with the noise of another seed.
+     */
+    void setSeed(int seed);
+
+private:
+    /** The points of a path relative to the center of its start, and what is known about their densities. */
+    struct Path {
+        std::vector<double> times;
+        std::vector<std::vector<OpenMM::Vec3>> points;
+        double logDensity = 0.0;
+        int numSubsteps() const {
+            return (int)times.size() - 1;
+        }
+    };
+    struct Outcome {
+        bool finite, accepted;
+        double logAcceptance;
+    };
+    void checkAllowed() const;
+    void readStart();
+    Outcome jump();
+    bool propose(Path& path);
+    Outcome decide(const Path& path);
+    Outcome rejectNotFinite() const;
+    bool computeReversedDensity(const Path& path, double& logDensity);
+    UniSimModelState makeState(const Path& path, const std::vector<int>& substeps, bool reversed) const;
+    bool computeGuidance(UniSimModelState& state);
+    double computePotentialEnergy();
+    void place(const OpenMM::Vec3* points);
+    bool project();
+    void restore();
+    void drawVelocities();
+    void record(const Outcome& outcome);
+    OpenMM::ContextImpl& context;
+    UniSimIntegrator& integrator;
+    MoveUniSimDataKernel& data;
+    UniSimModel& model;
+    UniSimNoise noise;
+    std::vector<int> particles;
+    std::vector<OpenMM::Vec3> start; // of all particles of the System
+    OpenMM::Vec3 center;
+    double kT;
+    bool passesBox, removesDrift, moved, positionsChecked;
+};
+
+} // namespace UniSimPlugin
+
+#endif // OPENMM_UNISIMJUMP_H_

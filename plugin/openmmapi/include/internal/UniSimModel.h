@@ -1,0 +1,93 @@
+#ifndef OPENMM_UNISIMMODEL_H_
+#define OPENMM_UNISIMMODEL_H_
+
+#include "internal/UniSimModelMetadata.h"
+#include "openmm/Vec3.h"
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace UniSimPlugin {
+
+/**
+ * The state of one or more copies of the jumping particles at the start of a substep.  Arrays of vectors hold all
+ * particles of the first copy, then those of the second, and so on.
+ */
+struct UniSimModelState {
+    /** x_t (in nm) */
+    std::vector<OpenMM::Vec3> positions;
+    /** x_0, where the jump of each copy began (in nm) */
+    std::vector<OpenMM::Vec3> initialPositions;
+    /** the interpolant times at which the substep of each copy begins and ends, 0 <= t < t_next <= 1 */
+    std::vector<double> times, nextTimes;
+    /** OpenMM's forces at the guidance points (in kJ/mol/nm), or empty */
+    std::vector<OpenMM::Vec3> forces;
+    /** the vectors of the periodic box (in nm), or empty */
+    std::vector<OpenMM::Vec3> box;
+    /** Boltzmann's constant times the temperature (in kJ/mol) */
+    double kT = 0.0;
+    /** the strength of the guidance */
+    double guidanceScale = 0.0;
+};
+
+/**
+ * A model file, loaded.  This is the only class that knows about TorchScript; docs/model_file.md describes what a file
+ * must hold.  All exceptions are OpenMMExceptions of one sentence.
+ */
+class UniSimModel {
+public:
+    /**
+     * Load a model file.  Its metadata are checked before any code in it is interpreted.
+     *
+     * @param file     the path of the file
+     */
+    explicit UniSimModel(const std::string& file);
+    ~UniSimModel();
+    /**
+     * Get the SHA-256 of the file, as 64 hexadecimal digits.
+     */
+    const std::string& getHash() const;
+    const UniSimModelMetadata& getMetadata() const;
+    /**
+     * Set what the particles are.
+     *
+     * @param atomicNumbers  the atomic number of each particle
+     * @param bonds          the bonds, as pairs of indices into atomicNumbers
+     */
+    void setParticles(const std::vector<int>& atomicNumbers, const std::vector<std::pair<int, int>>& bonds);
+    /**
+     * Get the interpolant times of a jump of n substeps, n+1 numbers from 0 to 1.
+     */
+    std::vector<double> getTimeGrid(int n);
+    /**
+     * Get the points at which OpenMM's forces are wanted (in nm), or an empty list when none are.
+     */
+    std::vector<OpenMM::Vec3> getGuidancePoints(const UniSimModelState& state);
+    /**
+     * Take a substep.
+     *
+     * @param state          where it starts
+     * @param noise          standard normal numbers
+     * @param nextPositions  on exit, where it ends (in nm)
+     * @return the logarithm of the density of each copy's substep, nan if it has none
+     */
+    std::vector<double> step(const UniSimModelState& state, const std::vector<OpenMM::Vec3>& noise,
+            std::vector<OpenMM::Vec3>& nextPositions);
+    /**
+     * Get the logarithm of the density of given substeps, nan where there is none.
+     *
+     * @param nextPositions  where each copy's substep ends (in nm)
+     * @param state          where it starts
+     */
+    std::vector<double> getLogDensity(
+            const std::vector<OpenMM::Vec3>& nextPositions, const UniSimModelState& state);
+
+private:
+    struct Implementation;
+    std::unique_ptr<Implementation> implementation;
+};
+
+} // namespace UniSimPlugin
+
+#endif // OPENMM_UNISIMMODEL_H_

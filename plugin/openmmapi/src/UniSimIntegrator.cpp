@@ -1,0 +1,246 @@
+#include "UniSimIntegrator.h"
+#include "UniSimKernels.h"
+#include "internal/ContextMoveUniSimDataKernel.h"
+#include "internal/UniSimCounters.h"
+#include "internal/UniSimJump.h"
+#include "internal/UniSimModel.h"
+#include "openmm/Context.h"
+#include "openmm/OpenMMException.h"
+#include "openmm/internal/ContextImpl.h"
+#include "openmm/internal/OSRngSeed.h"
+#include "openmm/kernels.h"
+#include <cmath>
+#include <sstream>
+
+using namespace OpenMM;
+using namespace std;
+
+namespace UniSimPlugin {
+
+namespace {
+
+string describe(double value) {
+    stringstream stream;
+    stream << value;
+    return stream.str();
+}
+
+} // namespace
+
+UniSimIntegrator::UniSimIntegrator(const string& modelFile, double temperature, int numSubsteps)
+        : modelFile(modelFile), model(make_shared<UniSimModel>(modelFile)), guidanceForceGroups(0xFFFFFFFF),
+          randomNumberSeed(0), acceptanceMode(AcceptAll), randomizesVelocities(true),
+          counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
+    Integrator::setStepSize(getLagTime());
+    setConstraintTolerance(1e-5);
+    setTemperature(temperature);
+    setNumSubsteps(numSubsteps);
+    setGuidanceScale(model->getMetadata().getNumber("default_guidance_scale"));
+}
+
+UniSimIntegrator::~UniSimIntegrator() {
+}
+
+const string& UniSimIntegrator::getModelFile() const {
+    return modelFile;
+}
+
+const string& UniSimIntegrator::getModelHash() const {
+    return model->getHash();
+}
+
+string UniSimIntegrator::getModelMetadata(const string& key) const {
+    return model->getMetadata().getText(key);
+}
+
+double UniSimIntegrator::getLagTime() const {
+    return model->getMetadata().getNumber("lag_time_ps");
+}
+
+void UniSimIntegrator::setStepSize(double size) {
+    double lagTime = getLagTime();
+    if (!(fabs(size - lagTime) <= 1e-9 * lagTime))
+        throw OpenMMException("The step size of this integrator is its model's lag time, " +
+                              describe(lagTime) + " ps, and can't be " + describe(size) +
+                              " ps; use a model of another lag time.");
+}
+
+double UniSimIntegrator::getTemperature() const {
+    return temperature;
+}
+
+void UniSimIntegrator::setTemperature(double value) {
+    if (!(value > 0) || !isfinite(value))
+        throw OpenMMException("Temperature must be positive and finite, not " + describe(value) + " K.");
+    temperature = value;
+}
+
+int UniSimIntegrator::getNumSubsteps() const {
+    return (int)timeGrid.size() - 1;
+}
+
+void UniSimIntegrator::setNumSubsteps(int number) {
+    if (number < 0)
+        throw OpenMMException("The number of substeps can't be negative, as " + to_string(number) + " is.");
+    if (number == 0)
+        number = (int)model->getMetadata().getNumber("default_substeps");
+    timeGrid = model->getTimeGrid(number);
+}
+
+const vector<double>& UniSimIntegrator::getTimeGrid() const {
+    return timeGrid;
+}
+
+double UniSimIntegrator::getGuidanceScale() const {
+    return guidanceScale;
+}
+
+void UniSimIntegrator::setGuidanceScale(double scale) {
+    if (!(scale >= 0) || !isfinite(scale))
+        throw OpenMMException(
+                "The guidance scale can't be negative, NaN or infinite, as " + describe(scale) + " is.");
+    guidanceScale = scale;
+}
+
+int UniSimIntegrator::getGuidanceForceGroups() const {
+    return guidanceForceGroups;
+}
+
+void UniSimIntegrator::setGuidanceForceGroups(int groups) {
+    guidanceForceGroups = groups;
+}
+
+UniSimIntegrator::AcceptanceMode UniSimIntegrator::getAcceptanceMode() const {
+    return acceptanceMode;
+}
+
+void UniSimIntegrator::setAcceptanceMode(AcceptanceMode mode) {
+    if (mode != AcceptAll && mode != MetropolisHastings)
+        throw OpenMMException("There is no acceptance mode " + to_string((int)mode) +
+                              "; use AcceptAll or MetropolisHastings.");
+    acceptanceMode = mode;
+}
+
+const vector<int>& UniSimIntegrator::getParticles() const {
+    return particles;
+}
+
+void UniSimIntegrator::setParticles(const vector<int>& indices) {
+    for (int index : indices)
+        if (index < 0)
+            throw OpenMMException("A particle index can't be negative, as " + to_string(index) + " is.");
+    particles = indices;
+}
+
+const vector<int>& UniSimIntegrator::getAtomicNumbers() const {
+    return atomicNumbers;
+}
+
+void UniSimIntegrator::setAtomicNumbers(const vector<int>& numbers) {
+    for (int number : numbers)
+        if (number < 1)
+            throw OpenMMException("An atomic number must be positive, not " + to_string(number) + ".");
+    atomicNumbers = numbers;
+}
+
+const vector<pair<int, int>>& UniSimIntegrator::getBonds() const {
+    return bonds;
+}
+
+void UniSimIntegrator::setBonds(const vector<pair<int, int>>& pairs) {
+    for (auto [first, second] : pairs)
+        if (first < 0 || second < 0 || first == second)
+            throw OpenMMException("A bond must join two different particles, not " + to_string(first) +
+                                  " and " + to_string(second) + ".");
+    bonds = pairs;
+}
+
+bool UniSimIntegrator::getRandomizesVelocities() const {
+    return randomizesVelocities;
+}
+
+void UniSimIntegrator::setRandomizesVelocities(bool randomize) {
+    randomizesVelocities = randomize;
+}
+
+int UniSimIntegrator::getRandomNumberSeed() const {
+    return randomNumberSeed;
+}
+
+void UniSimIntegrator::setRandomNumberSeed(int seed) {
+    randomNumberSeed = seed;
+}
+
+long long UniSimIntegrator::getJumpIndex() const {
+    return jumpIndex;
+}
+
+void UniSimIntegrator::setJumpIndex(long long index) {
+    if (index < 0)
+        throw OpenMMException("The number of a jump can't be negative, as " + to_string(index) + " is.");
+    jumpIndex = index;
+}
+
+long long UniSimIntegrator::getNumProposed() const {
+    return counters->proposed;
+}
+
+long long UniSimIntegrator::getNumAccepted() const {
+    return counters->accepted;
+}
+
+long long UniSimIntegrator::getNumNaN() const {
+    return counters->nan;
+}
+
+double UniSimIntegrator::getLastLogAcceptance() const {
+    return counters->lastLogAcceptance;
+}
+
+void UniSimIntegrator::resetCounters() {
+    *counters = UniSimCounters();
+}
+
+void UniSimIntegrator::initialize(ContextImpl& contextRef) {
+    if (owner != NULL && &contextRef.getOwner() != owner)
+        throw OpenMMException("This Integrator is already bound to a context");
+    context = &contextRef;
+    owner = &contextRef.getOwner();
+    activeSeed = randomNumberSeed == 0 ? osrngseed() : randomNumberSeed;
+    jumpIndex = 0;
+    Platform& platform = contextRef.getPlatform();
+    if (platform.supportsKernels({MoveUniSimDataKernel::Name()}))
+        kernel = platform.createKernel(MoveUniSimDataKernel::Name(), contextRef);
+    else
+        kernel = Kernel(new ContextMoveUniSimDataKernel(platform));
+    MoveUniSimDataKernel& data = kernel.getAs<MoveUniSimDataKernel>();
+    data.initialize(contextRef, *this);
+    jump = make_unique<UniSimJump>(contextRef, *this, data);
+}
+
+void UniSimIntegrator::cleanup() {
+    jump.reset();
+    kernel = Kernel();
+}
+
+vector<string> UniSimIntegrator::getKernelNames() {
+    // MoveUniSimDataKernel is not named: a platform without it is served through ContextImpl.
+    return {IntegrateVerletStepKernel::Name()};
+}
+
+double UniSimIntegrator::computeKineticEnergy() {
+    return kernel.getAs<MoveUniSimDataKernel>().computeKineticEnergy(*context);
+}
+
+bool UniSimIntegrator::kineticEnergyRequiresForce() const {
+    return false;
+}
+
+void UniSimIntegrator::step(int steps) {
+    if (context == NULL || jump == nullptr)
+        throw OpenMMException("This Integrator is not bound to a context!");
+    for (int i = 0; i < steps; i++)
+        jump->execute();
+}
+
+} // namespace UniSimPlugin

@@ -1,0 +1,301 @@
+#include "internal/UniSimJump.h"
+#include "internal/UniSimCounters.h"
+#include "internal/UniSimInterrupt.h"
+#include "internal/UniSimSystemChecks.h"
+#include "openmm/CMMotionRemover.h"
+#include "openmm/OpenMMException.h"
+#include "openmm/System.h"
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <sstream>
+
+using namespace OpenMM;
+using namespace std;
+
+namespace UniSimPlugin {
+
+namespace {
+
+const double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
+const double MAX_COORDINATE = 1e5;     // nm; a molecule further out has exploded
+const int MAX_CONSECUTIVE_NAN = 20;
+const int MAX_BATCH_PARTICLES = 4096; // copies times particles of one call of the model
+
+bool isFinite(const vector<Vec3>& vectors, double limit) {
+    return all_of(vectors.begin(), vectors.end(), [limit](const Vec3& v) {
+        return fabs(v[0]) < limit && fabs(v[1]) < limit && fabs(v[2]) < limit;
+    });
+}
+
+bool isFinite(const vector<Vec3>& vectors) {
+    return isFinite(vectors, numeric_limits<double>::infinity());
+}
+
+} // namespace
+
+UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
+        : context(context), integrator(integrator), data(data), model(*integrator.model),
+          noise(integrator.activeSeed), kT(0.0), passesBox(false), removesDrift(false), moved(false),
+          positionsChecked(false) {
+    const System& system = context.getSystem();
+    const UniSimModelMetadata& metadata = model.getMetadata();
+    particles = findJumpingParticles(system, integrator);
+    checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
+    auto bonds = findJumpingBonds(system, integrator, particles);
+    if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
+        metadata.fail("needs bonds, but none are set; call setBonds().");
+    model.setParticles(integrator.getAtomicNumbers(), bonds);
+    passesBox = metadata.getFlag("periodic") && system.usesPeriodicBoundaryConditions();
+    for (int i = 0; i < system.getNumForces(); i++)
+        removesDrift |= dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr;
+    checkAllowed();
+}
+
+void UniSimJump::checkAllowed() const {
+    if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings) {
+        checkMetropolis(context.getSystem(), particles);
+        return;
+    }
+    auto [low, high] = model.getMetadata().getTemperatureRange();
+    double temperature = integrator.getTemperature();
+    if (temperature < low || temperature > high) {
+        stringstream message;
+        message << "is made for " << low << " to " << high << " K, and the temperature is " << temperature
+                << " K; choose one within, or the acceptance mode MetropolisHastings.";
+        model.getMetadata().fail(message.str());
+    }
+}
+
+void UniSimJump::execute() {
+    checkAllowed();
+    context.updateContextState();
+    readStart();
+    moved = false;
+    Outcome outcome;
+    try {
+        outcome = jump();
+    }
+    catch (...) {
+        restore();
+        throw;
+    }
+    if (!outcome.accepted)
+        restore();
+    if (integrator.getRandomizesVelocities())
+        drawVelocities();
+    data.advance(context, integrator.getLagTime());
+    record(outcome);
+}
+
+void UniSimJump::setSeed(int seed) {
+    noise = UniSimNoise(seed);
+}
+
+void UniSimJump::readStart() {
+    if (!positionsChecked)
+        context.calcForcesAndEnergy(false, false, 0); // throws an exception if positions have not been set
+    positionsChecked = true;
+    data.getPositions(context, start);
+    center = Vec3();
+    for (int particle : particles) {
+        const Vec3& position = start[particle];
+        if (!isfinite(position[0] + position[1] + position[2]))
+            throw OpenMMException("The position of particle " + to_string(particle) +
+                                  " is NaN or infinite before the jump; set finite positions or load an "
+                                  "earlier checkpoint.");
+        center += position;
+    }
+    center /= (double)particles.size();
+    kT = BOLTZMANN * integrator.getTemperature();
+}
+
+UniSimJump::Outcome UniSimJump::jump() {
+    Path path;
+    path.times = integrator.getTimeGrid();
+    if (!propose(path))
+        return rejectNotFinite();
+    if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings)
+        return decide(path);
+    place(path.points.back().data());
+    return project() ? Outcome{true, true, 0.0} : rejectNotFinite();
+}
+
+UniSimJump::Outcome UniSimJump::rejectNotFinite() const {
+    return {false, false, -numeric_limits<double>::infinity()};
+}
+
+bool UniSimJump::propose(Path& path) {
+    const bool judged = integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings;
+    path.points.assign(1, vector<Vec3>());
+    for (int particle : particles)
+        path.points[0].push_back(start[particle] - center);
+    vector<Vec3> normals(particles.size());
+    for (int k = 0; k < path.numSubsteps(); k++) {
+        throwIfUniSimInterrupted();
+        for (size_t i = 0; i < particles.size(); i++)
+            normals[i] = noise.getNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, k, (int)i);
+        UniSimModelState state = makeState(path, {k}, false);
+        if (!computeGuidance(state))
+            return false;
+        vector<Vec3> next;
+        double logDensity = model.step(state, normals, next)[0];
+        if (!isFinite(next, MAX_COORDINATE))
+            return false;
+        if (judged && std::isnan(logDensity))
+            model.getMetadata().fail("has no density (nan) in substep " + to_string(k + 1) + " of " +
+                                     to_string(path.numSubsteps()) +
+                                     ", so MetropolisHastings can't judge its jumps; use the "
+                                     "acceptance mode AcceptAll or a model without noiseless substeps.");
+        path.logDensity += logDensity;
+        path.points.push_back(next);
+    }
+    return true;
+}
+
+UniSimJump::Outcome UniSimJump::decide(const Path& path) {
+    if (moved)
+        restore();
+    double energyBefore = computePotentialEnergy();
+    if (!isfinite(energyBefore))
+        throw OpenMMException(
+                "The potential energy before the jump is NaN or infinite, so MetropolisHastings has no "
+                "state to compare with; start from a relaxed structure.");
+    double reversedDensity = 0.0;
+    if (!computeReversedDensity(path, reversedDensity))
+        return rejectNotFinite();
+    place(path.points.back().data());
+    double change = computePotentialEnergy() - energyBefore;
+    double logAcceptance = -change / kT + reversedDensity - path.logDensity;
+    if (!isfinite(change) || std::isnan(logAcceptance))
+        return rejectNotFinite();
+    double uniform = noise.getAcceptanceUniform(integrator.jumpIndex);
+    return {true, log(uniform) < logAcceptance, logAcceptance};
+}
+
+bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
+    const int n = path.numSubsteps();
+    const int batch = max(1, MAX_BATCH_PARTICLES / (int)particles.size());
+    for (int first = 0; first < n; first += batch) {
+        throwIfUniSimInterrupted();
+        vector<int> substeps(min(batch, n - first));
+        iota(substeps.begin(), substeps.end(), first);
+        UniSimModelState state = makeState(path, substeps, true);
+        if (!computeGuidance(state))
+            return false;
+        vector<Vec3> next;
+        for (int k : substeps)
+            next.insert(next.end(), path.points[n - k - 1].begin(), path.points[n - k - 1].end());
+        for (double term : model.getLogDensity(next, state))
+            logDensity += term;
+    }
+    return !std::isnan(logDensity);
+}
+
+UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& substeps, bool reversed) const {
+    const int n = path.numSubsteps();
+    const vector<Vec3>& initial = path.points[reversed ? n : 0];
+    UniSimModelState state;
+    for (int k : substeps) {
+        const vector<Vec3>& here = path.points[reversed ? n - k : k];
+        state.positions.insert(state.positions.end(), here.begin(), here.end());
+        state.initialPositions.insert(state.initialPositions.end(), initial.begin(), initial.end());
+        state.times.push_back(path.times[k]);
+        state.nextTimes.push_back(path.times[k + 1]);
+    }
+    state.kT = kT;
+    state.guidanceScale = integrator.getGuidanceScale();
+    if (passesBox) {
+        state.box.resize(3);
+        context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
+    }
+    return state;
+}
+
+bool UniSimJump::computeGuidance(UniSimModelState& state) {
+    vector<Vec3> points = model.getGuidancePoints(state);
+    if (points.empty())
+        return true;
+    if (!isFinite(points, MAX_COORDINATE))
+        return false;
+    vector<Vec3> forces;
+    for (size_t first = 0; first < points.size(); first += particles.size()) {
+        place(&points[first]);
+        context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
+        data.getForces(context, forces);
+        for (int particle : particles)
+            state.forces.push_back(forces[particle]);
+    }
+    return isFinite(state.forces);
+}
+
+double UniSimJump::computePotentialEnergy() {
+    return context.calcForcesAndEnergy(false, true, integrator.getIntegrationForceGroups());
+}
+
+void UniSimJump::place(const Vec3* points) {
+    vector<Vec3> positions = start;
+    for (size_t i = 0; i < particles.size(); i++)
+        positions[particles[i]] = points[i] + center;
+    moved = true;
+    data.setPositions(context, positions);
+    context.computeVirtualSites();
+}
+
+bool UniSimJump::project() {
+    if (context.getSystem().getNumConstraints() == 0)
+        return true;
+    context.applyConstraints(integrator.getConstraintTolerance());
+    vector<Vec3> positions;
+    data.getPositions(context, positions);
+    return isFinite(positions, MAX_COORDINATE);
+}
+
+void UniSimJump::restore() {
+    if (moved)
+        data.setPositions(context, start);
+    moved = false;
+}
+
+void UniSimJump::drawVelocities() {
+    const System& system = context.getSystem();
+    vector<Vec3> velocities(system.getNumParticles());
+    Vec3 momentum;
+    double totalMass = 0.0;
+    for (int i = 0; i < system.getNumParticles(); i++) {
+        double mass = system.getParticleMass(i);
+        if (mass == 0.0)
+            continue;
+        velocities[i] =
+                noise.getNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, i) * sqrt(kT / mass);
+        momentum += velocities[i] * mass;
+        totalMass += mass;
+    }
+    if (removesDrift)
+        for (int i = 0; i < system.getNumParticles(); i++)
+            if (system.getParticleMass(i) != 0.0)
+                velocities[i] -= momentum / totalMass;
+    data.setVelocities(context, velocities);
+    if (system.getNumConstraints() > 0)
+        context.applyVelocityConstraints(integrator.getConstraintTolerance());
+}
+
+void UniSimJump::record(const Outcome& outcome) {
+    UniSimCounters& counters = *integrator.counters;
+    integrator.jumpIndex++;
+    counters.proposed++;
+    counters.accepted += outcome.accepted;
+    counters.nan += !outcome.finite;
+    counters.lastLogAcceptance = outcome.logAcceptance;
+    counters.consecutiveNaN = outcome.finite ? 0 : counters.consecutiveNaN + 1;
+    if (counters.consecutiveNaN < MAX_CONSECUTIVE_NAN)
+        return;
+    counters.consecutiveNaN = 0;
+    model.getMetadata().fail("gave " + to_string(MAX_CONSECUTIVE_NAN) +
+                             " NaN or infinite jumps in a row; the structure, its elements or its "
+                             "temperature are outside what it was "
+                             "trained for, so start from a thermalised structure or use another model.");
+}
+
+} // namespace UniSimPlugin

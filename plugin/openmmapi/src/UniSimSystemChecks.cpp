@@ -1,0 +1,105 @@
+#include "internal/UniSimSystemChecks.h"
+#include "openmm/MonteCarloAnisotropicBarostat.h"
+#include "openmm/MonteCarloBarostat.h"
+#include "openmm/MonteCarloFlexibleBarostat.h"
+#include "openmm/MonteCarloMembraneBarostat.h"
+#include "openmm/OpenMMException.h"
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+
+using namespace OpenMM;
+using namespace std;
+
+namespace UniSimPlugin {
+
+vector<int> findJumpingParticles(const System& system, const UniSimIntegrator& integrator) {
+    vector<int> particles = integrator.getParticles();
+    if (particles.empty()) {
+        particles.resize(system.getNumParticles());
+        iota(particles.begin(), particles.end(), 0);
+    }
+    set<int> seen;
+    for (int particle : particles) {
+        string name = "Particle " + to_string(particle);
+        if (particle < 0 || particle >= system.getNumParticles())
+            throw OpenMMException(name + " can't jump: the System has " +
+                                  to_string(system.getNumParticles()) +
+                                  " particles; correct setParticles().");
+        if (!seen.insert(particle).second)
+            throw OpenMMException(
+                    name + " occurs twice among the jumping particles; correct setParticles().");
+        if (system.isVirtualSite(particle))
+            throw OpenMMException(name + " is a virtual site, which can't jump by itself; leave it out of "
+                                         "setParticles(), it follows its atoms.");
+        if (system.getParticleMass(particle) == 0.0)
+            throw OpenMMException(name + " has no mass, so it must not move; leave its molecule out of "
+                                         "setParticles() or give it a mass.");
+    }
+    return particles;
+}
+
+void checkAtomicNumbers(
+        const vector<int>& atomicNumbers, const vector<int>& particles, const UniSimModelMetadata& metadata) {
+    if (atomicNumbers.size() != particles.size())
+        throw OpenMMException(to_string(atomicNumbers.size()) + " atomic numbers are set for " +
+                              to_string(particles.size()) +
+                              " jumping particles; call setAtomicNumbers() with one for each.");
+    vector<double> known = metadata.getNumbers("elements");
+    for (size_t i = 0; i < particles.size(); i++)
+        if (find(known.begin(), known.end(), atomicNumbers[i]) == known.end())
+            throw OpenMMException("Particle " + to_string(particles[i]) + " has atomic number " +
+                                  to_string(atomicNumbers[i]) + ", which the model doesn't know; it knows " +
+                                  metadata.getText("elements") + ".");
+}
+
+vector<pair<int, int>> findJumpingBonds(
+        const System& system, const UniSimIntegrator& integrator, const vector<int>& particles) {
+    map<int, int> order;
+    for (size_t i = 0; i < particles.size(); i++)
+        order[particles[i]] = (int)i;
+    vector<pair<int, int>> bonds;
+    for (auto [first, second] : integrator.getBonds()) {
+        if (order.find(first) == order.end() || order.find(second) == order.end() || first == second)
+            throw OpenMMException("The bond between particles " + to_string(first) + " and " +
+                                  to_string(second) +
+                                  " does not join two jumping particles; correct setBonds(), and let whole "
+                                  "molecules jump.");
+        bonds.push_back({order[first], order[second]});
+    }
+    return bonds;
+}
+
+namespace {
+
+bool isBarostat(const Force& force) {
+    return dynamic_cast<const MonteCarloBarostat*>(&force) != nullptr ||
+           dynamic_cast<const MonteCarloAnisotropicBarostat*>(&force) != nullptr ||
+           dynamic_cast<const MonteCarloFlexibleBarostat*>(&force) != nullptr ||
+           dynamic_cast<const MonteCarloMembraneBarostat*>(&force) != nullptr;
+}
+
+} // namespace
+
+void checkMetropolis(const System& system, const vector<int>& particles) {
+    const string cure = "use the acceptance mode AcceptAll or ";
+    for (int i = 0; i < system.getNumForces(); i++)
+        if (isBarostat(system.getForce(i)))
+            throw OpenMMException(
+                    "MetropolisHastings is exact at constant volume only, but the System has a " +
+                    system.getForce(i).getName() + "; " + cure + "remove the barostat.");
+    set<int> moved(particles.begin(), particles.end());
+    for (int i = 0; i < system.getNumConstraints(); i++) {
+        int first, second;
+        double distance;
+        system.getConstraintParameters(i, first, second, distance);
+        if (moved.count(first) > 0 || moved.count(second) > 0)
+            throw OpenMMException(
+                    "MetropolisHastings can't be exact for jumping particles with constraints (between " +
+                    to_string(first) + " and " + to_string(second) + "); " + cure +
+                    "create the System with constraints=None.");
+    }
+}
+
+} // namespace UniSimPlugin

@@ -1,0 +1,51 @@
+#include "ReferenceMoveUniSimDataKernel.h"
+#include "openmm/System.h"
+
+using namespace OpenMM;
+using namespace std;
+
+namespace UniSimPlugin {
+
+ReferenceMoveUniSimDataKernel::ReferenceMoveUniSimDataKernel(
+        const Platform& platform, ReferencePlatform::PlatformData& data)
+        : MoveUniSimDataKernel(Name(), platform), data(data) {
+}
+
+void ReferenceMoveUniSimDataKernel::initialize(ContextImpl& context, const UniSimIntegrator& integrator) {
+    const System& system = context.getSystem();
+    masses.resize(system.getNumParticles());
+    for (int i = 0; i < system.getNumParticles(); i++)
+        masses[i] = system.getParticleMass(i);
+}
+
+void ReferenceMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>& positions) {
+    positions = *data.positions;
+}
+
+void ReferenceMoveUniSimDataKernel::setPositions(ContextImpl& context, const vector<Vec3>& positions) {
+    *data.positions = positions;
+    // Other integrators of a CompoundIntegrator may hold forces for the old positions.
+    context.systemChanged();
+}
+
+void ReferenceMoveUniSimDataKernel::getForces(ContextImpl& context, vector<Vec3>& forces) {
+    forces = *data.forces;
+}
+
+void ReferenceMoveUniSimDataKernel::setVelocities(ContextImpl& context, const vector<Vec3>& velocities) {
+    *data.velocities = velocities;
+}
+
+void ReferenceMoveUniSimDataKernel::advance(ContextImpl& context, double lagTime) {
+    data.time += lagTime;
+    data.stepCount++;
+}
+
+double ReferenceMoveUniSimDataKernel::computeKineticEnergy(ContextImpl& context) {
+    double energy = 0.0;
+    for (size_t i = 0; i < masses.size(); i++)
+        energy += 0.5 * masses[i] * (*data.velocities)[i].dot((*data.velocities)[i]);
+    return energy;
+}
+
+} // namespace UniSimPlugin

@@ -1,0 +1,161 @@
+/* The low-level Python module: the C++ UniSimIntegrator with plain numbers in OpenMM's units (K, ps, nm, kJ/mol).
+   openmm_unisim/integrator.py adds units, Topologies and named errors. */
+%module(moduleimport="from . import _unisim") _swig
+
+%include "std_string.i"
+%include "std_vector.i"
+%include "std_pair.i"
+
+%{
+#include "UniSimIntegrator.h"
+#include "internal/UniSimInterrupt.h"
+#include "internal/UniSimNoise.h"
+#include "openmm/OpenMMException.h"
+#include "openmm/serialization/XmlSerializer.h"
+#include <Python.h>
+#include <sstream>
+%}
+
+%include "swig/typemaps.i"
+%import(module="openmm") "openmm_base.i"
+
+%{
+namespace {
+
+PyObject* getOpenMMException() {
+    static PyObject* type = nullptr;
+    if (type == nullptr) {
+        PyObject* module = PyImport_ImportModule("openmm");
+        if (module != nullptr) {
+            type = PyObject_GetAttrString(module, "OpenMMException");
+            Py_DECREF(module);
+        }
+    }
+    return type == nullptr ? PyExc_RuntimeError : type;
+}
+
+/* True if a signal handler, such as Ctrl-C's, raised an exception, which then stays set. */
+bool isPythonInterrupted() {
+    PyGILState_STATE state = PyGILState_Ensure();
+    bool interrupted = PyErr_CheckSignals() != 0;
+    PyGILState_Release(state);
+    return interrupted;
+}
+
+} // namespace
+%}
+
+%init %{
+    UniSimPlugin::setUniSimInterruptCheck(isPythonInterrupted);
+%}
+
+%exception {
+    try {
+        $action
+    }
+    catch (std::exception& error) {
+        PyErr_SetString(getOpenMMException(), error.what());
+        SWIG_fail;
+    }
+}
+
+/* A jump takes long enough for other threads to work meanwhile. */
+%exception UniSimPlugin::UniSimIntegrator::step {
+    PyThreadState* thread = PyEval_SaveThread();
+    try {
+        $action
+    }
+    catch (UniSimPlugin::UniSimInterrupted& error) {
+        PyEval_RestoreThread(thread);
+        if (!PyErr_Occurred())
+            PyErr_SetNone(PyExc_KeyboardInterrupt);
+        SWIG_fail;
+    }
+    catch (std::exception& error) {
+        PyEval_RestoreThread(thread);
+        PyErr_SetString(getOpenMMException(), error.what());
+        SWIG_fail;
+    }
+    PyEval_RestoreThread(thread);
+}
+
+%template(vectori) std::vector<int>;
+%template(vectord) std::vector<double>;
+%template(pairii) std::pair<int, int>;
+%template(vectorpairii) std::vector<std::pair<int, int>>;
+
+namespace UniSimPlugin {
+
+class UniSimIntegrator : public OpenMM::Integrator {
+public:
+    enum AcceptanceMode { AcceptAll = 0, MetropolisHastings = 1 };
+    UniSimIntegrator(const std::string& modelFile, double temperature, int numSubsteps = 0);
+    const std::string& getModelFile() const;
+    const std::string& getModelHash() const;
+    std::string getModelMetadata(const std::string& key) const;
+    double getLagTime() const;
+    void setStepSize(double size);
+    double getTemperature() const;
+    void setTemperature(double temperature);
+    int getNumSubsteps() const;
+    void setNumSubsteps(int number);
+    const std::vector<double>& getTimeGrid() const;
+    double getGuidanceScale() const;
+    void setGuidanceScale(double scale);
+    int getGuidanceForceGroups() const;
+    void setGuidanceForceGroups(int groups);
+    AcceptanceMode getAcceptanceMode() const;
+    void setAcceptanceMode(AcceptanceMode mode);
+    const std::vector<int>& getParticles() const;
+    void setParticles(const std::vector<int>& particles);
+    const std::vector<int>& getAtomicNumbers() const;
+    void setAtomicNumbers(const std::vector<int>& atomicNumbers);
+    const std::vector<std::pair<int, int>>& getBonds() const;
+    void setBonds(const std::vector<std::pair<int, int>>& bonds);
+    bool getRandomizesVelocities() const;
+    void setRandomizesVelocities(bool randomize);
+    int getRandomNumberSeed() const;
+    void setRandomNumberSeed(int seed);
+    long long getJumpIndex() const;
+    void setJumpIndex(long long index);
+    long long getNumProposed() const;
+    long long getNumAccepted() const;
+    long long getNumNaN() const;
+    double getLastLogAcceptance() const;
+    void resetCounters();
+    virtual void step(int steps);
+
+    %newobject _fromXml;
+    %extend {
+        static UniSimPlugin::UniSimIntegrator* _fromXml(const std::string& xml) {
+            std::stringstream stream(xml);
+            return OpenMM::XmlSerializer::deserialize<UniSimPlugin::UniSimIntegrator>(stream);
+        }
+        std::string _toXml() const {
+            std::stringstream stream;
+            OpenMM::XmlSerializer::serialize<UniSimPlugin::UniSimIntegrator>($self, "Integrator", stream);
+            return stream.str();
+        }
+        static UniSimPlugin::UniSimIntegrator& _cast(OpenMM::Integrator& integrator) {
+            return dynamic_cast<UniSimPlugin::UniSimIntegrator&>(integrator);
+        }
+        static bool _isinstance(OpenMM::Integrator& integrator) {
+            return dynamic_cast<UniSimPlugin::UniSimIntegrator*>(&integrator) != nullptr;
+        }
+    }
+};
+
+} // namespace UniSimPlugin
+
+/* The noise, for the tests that compare it with its twin in Python. */
+%inline %{
+std::vector<double> _standardNormals(int seed, int stream, long long step, int substep, int particle) {
+    OpenMM::Vec3 v = UniSimPlugin::UniSimNoise(seed).getNormals(
+            (UniSimPlugin::UniSimNoise::Stream)stream, step, substep, particle);
+    return {v[0], v[1], v[2]};
+}
+
+double _acceptanceUniform(int seed, long long step) {
+    return UniSimPlugin::UniSimNoise(seed).getAcceptanceUniform(step);
+}
+%}
