@@ -11,6 +11,7 @@ __all__ = [
     "OutputError",
     "PlatformError",
     "PluginError",
+    "QualityError",
     "StructureError",
     "UniSimError",
     "UnknownElementError",
@@ -63,6 +64,10 @@ class PlatformError(UniSimError):
 
 class PluginError(UniSimError, ImportError):
     """The compiled plugin is absent or was built against another torch or OpenMM."""
+
+
+class QualityError(UniSimError):
+    """A jump broke the molecule and the run was told to stop at that."""
 
 
 class OutputError(UniSimError, OSError):

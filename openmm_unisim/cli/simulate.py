@@ -1,0 +1,129 @@
+"""`openmm-unisim simulate`: jumps from a molecule to a run folder, with a report."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..simulation.preparation import RunSettings
+    from ..simulation.runner import RunObserver
+
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("simulate")(simulate)
+
+
+def simulate(
+    input: Annotated[
+        str, typer.Argument(help="PDB, mmCIF or prmtop file, or a sequence such as ACE-ALA-NME.")
+    ],
+    model: Annotated[str, typer.Option(help="Registered name (see `openmm-unisim models`) or a model file.")],
+    output: Annotated[Path, typer.Option(help="Run folder.")],
+    jumps: Annotated[int, typer.Option(help="Number of jumps in all.")] = 1000,
+    environment: Annotated[str | None, typer.Option(help="vacuum or obc2; the model's unless told.")] = None,
+    seed: Annotated[int, typer.Option(help="One seed for everything, at least 1.")] = 1,
+    platform: Annotated[
+        str | None, typer.Option(help="OpenMM platform; Reference below 50 atoms, else CPU, unless told.")
+    ] = None,
+    substeps: Annotated[
+        int, typer.Option(help="Network evaluations in a jump; 0 is the model's default.")
+    ] = 0,
+    temperature: Annotated[
+        float | None, typer.Option(help="K; the model's training temperature unless told.")
+    ] = None,
+    policy: Annotated[
+        str, typer.Option(help="For jumps that break the molecule: reject, stop or keep.")
+    ] = "reject",
+    reference: Annotated[
+        Path | None, typer.Option(help="MD trajectory to compare with; shipped for alanine dipeptide.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    report: Annotated[bool, typer.Option(help="Write report.html and report.json at the end.")] = True,
+    thermalise: Annotated[float, typer.Option(help="ps of MD before the first jump.")] = 50.0,
+    md_timing: Annotated[
+        float, typer.Option(help="Seconds spent on timing MD for comparison; 0 for none.")
+    ] = 2.5,
+    checkpoint_interval: Annotated[int, typer.Option(help="Jumps between checkpoints.")] = 100,
+) -> None:
+    """Simulate with a learned integrator: one jump is one lag time of the model.
+
+    A jump that would break the molecule is refused and counted (--policy). The run can be interrupted, or
+    killed, at any moment and continued with --resume.
+    """
+    from ..simulation.preparation import RunSettings
+    from ..simulation.runner import run_simulation
+
+    settings = RunSettings(
+        input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
+        md_timing, checkpoint_interval,
+    )  # fmt: skip
+    with _observer(settings) as observer:
+        record = run_simulation(settings, resume=resume, observer=observer)
+    if record["status"] == "interrupted":
+        print(
+            f"Interrupted after {record['jumps']['done']} of {jumps} jumps; --resume continues.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED)
+    print(_summary(record, settings))
+    if report:
+        from ..evaluation.report import write_report
+
+        write_report(output, reference)
+        print(f"Report: {output / 'report.html'}")
+
+
+@contextmanager
+def _observer(settings: "RunSettings") -> Iterator["RunObserver"]:
+    """Progress on a terminal, nothing else; the first Ctrl-C lets the jump in hand finish and saves."""
+    from rich.console import Console
+
+    from .progress import TerminalObserver
+
+    console = Console(stderr=True)
+    observer = TerminalObserver(console, settings.jumps)
+
+    def on_interrupt(number: int, frame: FrameType | None) -> Any:
+        observer.request_stop()
+        signal.signal(signal.SIGINT, previous)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        with observer:
+            yield observer
+        return
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        with observer:
+            yield observer
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _summary(record: dict[str, Any], settings: "RunSettings") -> str:
+    jumps, counts = record["jumps"], record["jumps"]["counts"]
+    lines = [
+        f"{jumps['done']} jumps of {record['lag_time_ps']:g} ps in {settings.output}: "
+        f"{jumps['jumps_per_s']:.1f} jumps/s, {jumps['ns_per_day']:,.0f} ns/day of model time",
+        f"{jumps['accepted']} accepted; broken before any rejection: {counts['broken']} "
+        f"(NaN {counts['nan']}, bonds {counts['bond']}, chirality {counts['chirality']}, "
+        f"clashes {counts['clash']})",
+    ]
+    md = record["md"].get("run_well", {})
+    rate = md.get("ns_per_day")
+    if rate and jumps["ns_per_day"]:
+        lines.insert(
+            1,
+            f"MD run well on this machine ({md['platform']}, {md['time_step_fs']:g} fs): {rate:,.0f} ns/day; "
+            f"nominal ratio {jumps['ns_per_day'] / rate:.2f}",
+        )
+    return "\n".join(lines)

@@ -1,0 +1,44 @@
+"""What the integrator did in the last jump, read from its running counters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["CounterReader", "JumpOutcome"]
+
+
+@dataclass(frozen=True)
+class JumpOutcome:
+    """Jumps since the last look: how many were `accepted`, how many were `nan`, and the last ln a."""
+
+    accepted: int
+    nan: int
+    log_acceptance: float
+
+
+class CounterReader:
+    """Turns the running counters of a `UniSimIntegrator` into differences.
+
+    Parameters
+    ----------
+    integrator : UniSimIntegrator
+        Read once now, so that the first difference starts here; make a new reader after loading a checkpoint.
+    """
+
+    def __init__(self, integrator: Any):
+        self._integrator = integrator
+        self._accepted, self._nan = self._read()
+
+    def _read(self) -> tuple[int, int]:
+        counters = self._integrator.getCounters()
+        return int(counters.accepted), int(counters.nan)
+
+    def since_last(self) -> JumpOutcome:
+        """Differences since the last call."""
+        accepted, nan = self._read()
+        outcome = JumpOutcome(
+            accepted - self._accepted,
+            nan - self._nan,
+            float(self._integrator.getCounters().lastLogAcceptance),
+        )
+        self._accepted, self._nan = accepted, nan
+        return outcome

@@ -1,0 +1,237 @@
+"""All that can be refused is refused here, before any time is spent: input, model, platform, settings."""
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+
+from ..elements import check_elements
+from ..errors import ConfigError, ModelDomainError
+from ..export.metadata import ModelMetadata, read_metadata
+from ..pretrained.registry import resolve_model
+from ..provenance import sha256_of_file
+from ..system import ENVIRONMENTS, HYDROGEN_MASS, Molecule, get_platform, load_molecule
+from .quality import check_policy
+from .relaxation import SMALL_MOLECULE, MDProtocol
+
+__all__ = ["PreparedRun", "RunSettings", "prepare_run"]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What `run_simulation` is asked to do.
+
+    Attributes
+    ----------
+    input : str
+        PDB, mmCIF or prmtop file, or a capped sequence such as ACE-ALA-NME.
+    model : str
+        Registered name or path of a model file.
+    output : Path
+        Run folder.
+    jumps : int
+        Number of jumps in all (a resumed run may raise it).
+    environment : str or None
+        "vacuum" or "obc2"; None is the model's.
+    temperature : float or None
+        K; None is the temperature of the model's training.
+    substeps : int
+        Network evaluations in a jump; 0 is the model's default.
+    seed : int
+        One seed for everything; at least 1.
+    platform : str or None
+        OpenMM platform; None is Reference below 50 atoms, CPU above.
+    policy : {"reject", "stop", "keep"}
+        For broken proposals (`openmm_unisim.simulation.guard`).
+    thermalise_ps : float
+        MD before the first jump.
+    md_timing_s : float
+        Wall time spent on timing MD for comparison; 0 for none.
+    checkpoint_interval : int
+        Jumps between checkpoints.
+    """
+
+    input: str
+    model: str
+    output: Path
+    jumps: int
+    environment: str | None = None
+    temperature: float | None = None
+    substeps: int = 0
+    seed: int = 1
+    platform: str | None = None
+    policy: str = "reject"
+    thermalise_ps: float = 50.0
+    md_timing_s: float = 2.5
+    checkpoint_interval: int = 100
+
+    def check(self) -> None:
+        """Raise `ConfigError` for a value that makes no sense."""
+        for name, least in (("jumps", 1), ("seed", 1), ("checkpoint_interval", 1), ("substeps", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} = {getattr(self, name)} must be at least {least}.")
+        check_policy(self.policy)
+
+
+@dataclass
+class PreparedRun:
+    """A run that nothing stands in the way of.
+
+    Attributes
+    ----------
+    settings : RunSettings
+    molecule : Molecule
+    model_path : Path
+    metadata : ModelMetadata
+    protocol : MDProtocol
+        Of the thermalisation: bonds and hydrogen mass as in the model's training.
+    system : openmm.System
+    platform : str
+    identity : dict
+        What must be the same for a run to be resumed.
+    seeds : tuple of int
+        First velocities, Langevin noise, jump noise; each in 1 .. 2^31 - 1.
+    warnings : list of str
+    """
+
+    settings: RunSettings
+    molecule: Molecule
+    model_path: Path
+    metadata: ModelMetadata
+    protocol: MDProtocol
+    system: openmm.System
+    platform: str
+    identity: dict[str, Any]
+    seeds: tuple[int, int, int]
+    warnings: list[str] = field(default_factory=list)
+
+    def integrator(self) -> Any:
+        """A new `UniSimIntegrator` for this run."""
+        from .. import UniSimIntegrator  # loads the compiled plugin and torch
+
+        return UniSimIntegrator(
+            str(self.model_path),
+            self.molecule.topology,
+            self.protocol.temperature_K,
+            numSubsteps=self.settings.substeps,
+            randomNumberSeed=self.seeds[2],
+        )
+
+
+def derive_seeds(seed: int) -> tuple[int, int, int]:
+    """Three independent OpenMM seeds (1 .. 2^31 - 1; OpenMM's 0 would mean a random one) from one."""
+    words = np.random.SeedSequence(seed).generate_state(3, dtype=np.uint32)
+    first, second, third = (int(word) % (2**31 - 1) + 1 for word in words)
+    return first, second, third
+
+
+def prepare_run(settings: RunSettings) -> PreparedRun:
+    """Check the settings against the molecule, the model and this machine.
+
+    Raises
+    ------
+    UniSimError
+        One of its subclasses, naming what is wrong and what to do.
+    """
+    settings.check()
+    model_path = Path(resolve_model(settings.model))
+    metadata = read_metadata(model_path)
+    with _repeatable_placement():
+        molecule = load_molecule(settings.input)
+    check_elements(molecule.atomic_numbers, metadata.elements)
+    warnings: list[str] = []
+    protocol = _protocol(settings, metadata, warnings)
+    platform = settings.platform or ("Reference" if len(molecule.positions) < SMALL_MOLECULE else "CPU")
+    get_platform(platform)
+    system = protocol.system(molecule)
+    identity = _identity(settings, molecule, model_path, protocol, platform)
+    seeds = derive_seeds(settings.seed)
+    return PreparedRun(
+        settings, molecule, model_path, metadata, protocol, system, platform, identity, seeds, warnings
+    )
+
+
+def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str]) -> MDProtocol:
+    temperature = metadata.training_temperature_K if settings.temperature is None else settings.temperature
+    low, high = metadata.temperature_range_K
+    if not low <= temperature <= high:
+        raise ModelDomainError(
+            f"Temperature {temperature:g} K is outside the model's {low:g} to {high:g} K; choose one within, "
+            "or a model trained for it."
+        )
+    environment = settings.environment or metadata.environment
+    if environment not in ENVIRONMENTS:
+        raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
+    if environment != metadata.environment:
+        warnings.append(
+            f"The model was trained in environment '{metadata.environment}' and this run's is "
+            f"'{environment}'; the jumps go on sampling '{metadata.environment}' as far as no guidance "
+            "corrects them."
+        )
+    return MDProtocol(
+        environment,
+        temperature,
+        friction_per_ps=metadata.friction or 1.0,
+        hydrogen_mass_amu=_hydrogen_mass(metadata.masses, warnings),
+        constraints=metadata.constraints,
+    )
+
+
+def _hydrogen_mass(masses: str, warnings: list[str]) -> float:
+    """Hydrogen mass (Da) from the metadata's description of masses, such as "hydrogen 4 Da"."""
+    number = re.search(r"\d+(\.\d+)?", masses)
+    if number is None:
+        warnings.append(
+            f"The model's masses are '{masses}', which names no hydrogen mass; {HYDROGEN_MASS:g} Da is used."
+        )
+        return HYDROGEN_MASS
+    return float(number.group())
+
+
+def _identity(
+    settings: RunSettings, molecule: Molecule, model_path: Path, protocol: MDProtocol, platform: str
+) -> dict[str, Any]:
+    return {
+        "input": input_hash(settings.input, molecule),
+        "model": sha256_of_file(model_path),
+        "environment": protocol.environment,
+        "temperature": protocol.temperature_K,
+        "substeps": settings.substeps,
+        "seed": settings.seed,
+        "platform": platform,
+        "policy": settings.policy,
+        "thermalise": settings.thermalise_ps,
+    }
+
+
+def input_hash(source: str, molecule: Molecule) -> str:
+    """SHA-256 of what identifies the input: atoms (names, elements, residues), bonds, bytes of the file."""
+    atoms = [
+        (a.name, a.element.symbol, a.residue.name, a.residue.id, a.residue.chain.id)
+        for a in molecule.topology.atoms()
+    ]
+    text = repr(atoms) + repr(molecule.bonds.tolist())
+    if Path(source).is_file():
+        text += sha256_of_file(source)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _repeatable_placement() -> Iterator[None]:
+    """Same hydrogens every time: OpenMM's `Modeller.addHydrogens` places them with Python's global generator.
+
+    The generator's state is put back, so that the caller's random numbers are left alone.
+    """
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)

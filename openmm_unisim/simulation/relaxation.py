@@ -1,0 +1,236 @@
+"""Short MD: from an input structure to one that a model has seen, and an honest timing of MD.
+
+A minimised or freshly built structure lies at 0 K, outside what a model was trained on; some picoseconds of
+MD at the run's temperature bring it there. The second purpose is the baseline of every speed claim: MD run
+*well*, that is with constrained X-H bonds, hydrogen mass 4 Da, a time step of 4 fs, OpenMM's native
+generalised-Born force, and on the fastest of the platforms at hand.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+from openmm import app, unit
+
+from ..errors import ConfigError, NonFiniteError
+from ..system import Molecule, create_system, get_platform
+
+__all__ = ["MDProtocol", "ThermalisedState", "thermalise", "time_md", "time_md_run_well"]
+
+SMALL_MOLECULE = 50  # atoms; below it the Reference platform beats CPU
+_CHUNK = 500  # MD steps between two looks at the clock
+_PS_PER_DAY_TO_NS = 86400.0 / 1000.0  # (ps / s) -> (ns / day)
+
+
+@dataclass(frozen=True)
+class MDProtocol:
+    """How a piece of MD is run.
+
+    Attributes
+    ----------
+    environment : str
+    temperature_K, friction_per_ps, time_step_fs, hydrogen_mass_amu : float
+    constraints : {"none", "h-bonds", "all-bonds", "h-angles"}
+    """
+
+    environment: str
+    temperature_K: float
+    friction_per_ps: float = 1.0
+    time_step_fs: float = 2.0
+    hydrogen_mass_amu: float = 4.0
+    constraints: str = "none"
+
+    def integrator(self, seed: int) -> openmm.LangevinMiddleIntegrator:
+        """The integrator of this protocol, seeded."""
+        integrator = openmm.LangevinMiddleIntegrator(
+            self.temperature_K * unit.kelvin,
+            self.friction_per_ps / unit.picosecond,
+            self.time_step_fs * unit.femtosecond,
+        )
+        integrator.setRandomNumberSeed(seed)
+        return integrator
+
+    def system(self, molecule: Molecule) -> openmm.System:
+        """The System of this protocol."""
+        kinds = {"none": None, "h-bonds": app.HBonds, "all-bonds": app.AllBonds, "h-angles": app.HAngles}
+        return create_system(
+            molecule,
+            self.environment,
+            constraints=kinds[self.constraints],
+            hydrogen_mass=self.hydrogen_mass_amu,
+        )
+
+    def record(self, platform: str, ns_per_day: float) -> dict[str, Any]:
+        """For run.json: the protocol and what it reached."""
+        implicit = {"vacuum": "none", "obc2": "OBC2, native GBSAOBCForce"}
+        return {
+            "ns_per_day": ns_per_day,
+            "platform": platform,
+            "integrator": "LangevinMiddle",
+            "implicit_solvent": implicit.get(self.environment, self.environment),
+            **asdict(self),
+        }
+
+
+@dataclass(frozen=True)
+class ThermalisedState:
+    """A structure at temperature.
+
+    Attributes
+    ----------
+    positions, velocities : ndarray, shape (n_atoms, 3), nm and nm/ps
+    record : dict
+        Protocol and speed of the MD.
+    """
+
+    positions: NDArray[np.float64]
+    velocities: NDArray[np.float64]
+    record: dict[str, Any]
+
+
+def thermalise(
+    molecule: Molecule,
+    system: openmm.System,
+    protocol: MDProtocol,
+    duration_ps: float,
+    seeds: tuple[int, int],
+    platform: str,
+    report: Callable[[float], None] | None = None,
+) -> ThermalisedState:
+    """Minimise, then run MD at the protocol's temperature.
+
+    Parameters
+    ----------
+    molecule : Molecule
+        Its positions are where the minimisation starts.
+    system : openmm.System
+        The one that the jumps will use, so that only the temperature has to settle.
+    protocol : MDProtocol
+    duration_ps : float
+        Length of the MD.
+    seeds : (int, int)
+        Of the first velocities and of the Langevin noise, each at least 1.
+    platform : str
+    report : callable, optional
+        Called with the fraction done.
+
+    Raises
+    ------
+    NonFiniteError
+        If the energy is not finite at the end, which a bad input structure causes.
+    """
+    if not (np.isfinite(duration_ps) and duration_ps >= 0):
+        raise ConfigError(f"The thermalisation time {duration_ps} ps must be a number of at least 0.")
+    context = openmm.Context(system, protocol.integrator(seeds[1]), get_platform(platform))
+    context.setPositions(molecule.positions)
+    _require_finite(context, "input structure", "repair the input, e.g. with pdbfixer")
+    openmm.LocalEnergyMinimizer.minimize(context)
+    context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, seeds[0])
+    n_steps = round(duration_ps * 1000.0 / protocol.time_step_fs)
+    started, done = time.perf_counter(), 0
+    while done < n_steps:
+        chunk = min(_CHUNK, n_steps - done)
+        _step(context, chunk)
+        done += chunk
+        if report is not None:
+            report(done / n_steps)
+    seconds = time.perf_counter() - started
+    _require_finite(
+        context, f"{duration_ps} ps of MD", "check the input for clashes or choose --thermalise 0"
+    )
+    state = context.getState(positions=True, velocities=True)
+    rate = duration_ps / seconds * _PS_PER_DAY_TO_NS if n_steps else float("nan")
+    return ThermalisedState(
+        state.getPositions(asNumpy=True).value_in_unit(unit.nanometer),
+        state.getVelocities(asNumpy=True).value_in_unit(unit.nanometer / unit.picosecond),
+        {**protocol.record(platform, rate), "duration_ps": duration_ps, "minimised": True},
+    )
+
+
+def _step(context: openmm.Context, n_steps: int) -> None:
+    try:
+        context.getIntegrator().step(n_steps)
+    except openmm.OpenMMException as error:  # "Particle coordinate is NaN" and the like
+        raise NonFiniteError(
+            f"MD failed ({error}); check the input structure for clashes and missing atoms."
+        ) from error
+
+
+def _require_finite(context: openmm.Context, what: str, cure: str) -> None:
+    energy = context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    if not np.isfinite(energy):
+        raise NonFiniteError(f"The potential energy of the {what} is {energy} kJ/mol; {cure}.")
+
+
+def time_md(
+    molecule: Molecule, protocol: MDProtocol, positions: NDArray[np.float64], platform: str, seconds: float
+) -> float:
+    """Speed of MD in ns/day: at least `seconds` of wall time after a warm-up of a fifth of it.
+
+    Parameters
+    ----------
+    molecule : Molecule
+    protocol : MDProtocol
+    positions : ndarray, shape (n_atoms, 3), nm
+        A thermalised structure.
+    platform : str
+    seconds : float
+        Wall time to spend.
+    """
+    context = openmm.Context(protocol.system(molecule), protocol.integrator(1), get_platform(platform))
+    context.setPositions(positions)
+    context.applyConstraints(1e-6)
+    context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, 1)
+    _run_for(context, 0.2 * seconds)
+    steps, elapsed = _run_for(context, seconds)
+    _require_finite(context, "MD that was timed", "check the structure for clashes")
+    return steps * protocol.time_step_fs / 1000.0 / elapsed * _PS_PER_DAY_TO_NS
+
+
+def _run_for(context: openmm.Context, seconds: float) -> tuple[int, float]:
+    """Steps made and seconds taken; reading the energy waits for an asynchronous platform to finish."""
+    chunk, steps = 10, 0
+    started = time.perf_counter()
+    while True:
+        _step(context, chunk)
+        context.getState(energy=True)
+        steps += chunk
+        elapsed = time.perf_counter() - started
+        if elapsed >= seconds:
+            return steps, elapsed
+        chunk = max(1, min(_CHUNK, int(0.2 * seconds * steps / elapsed)))
+
+
+def time_md_run_well(
+    molecule: Molecule,
+    environment: str,
+    temperature: float,
+    positions: NDArray[np.float64],
+    platform: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Speed of MD run well (module docstring) on the run's platform and its rivals: the fastest counts.
+
+    Parameters
+    ----------
+    molecule, positions
+        As for `time_md`.
+    environment, temperature
+        Of the run, K.
+    platform : str
+        The run's own platform; CPU is tried as well, and Reference for a small molecule.
+    seconds : float
+        Wall time for all platforms together; 0 measures nothing and records NaN.
+    """
+    protocol = MDProtocol(environment, temperature, time_step_fs=4.0, constraints="h-bonds")
+    candidates = dict.fromkeys([platform, "CPU", *(["Reference"] if len(positions) < SMALL_MOLECULE else [])])
+    if seconds <= 0:
+        return {**protocol.record(platform, float("nan")), "ns_per_day_by_platform": {}}
+    share = seconds / 1.2 / len(candidates)
+    rates = {name: time_md(molecule, protocol, positions, name, share) for name in candidates}
+    fastest = max(rates, key=lambda name: rates[name])
+    return {**protocol.record(fastest, rates[fastest]), "ns_per_day_by_platform": rates, "seconds": seconds}
