@@ -208,13 +208,13 @@ class ReferenceJump:
         chosen = {name: arguments[name] for name in self._names[method] if name in arguments}
         try:
             return getattr(self.module, method)(**chosen)
-        except RuntimeError as error:
+        except MODEL_ERRORS as error:
             raise ModelFileError(f"The model failed in {method}: {last_line(error)}") from error
 
     def _time_grid(self, n: int) -> list[float]:
         try:
             times = [float(time) for time in self.module.time_grid(n)]
-        except RuntimeError as error:
+        except MODEL_ERRORS as error:
             raise ModelDomainError(
                 f"The model offers no time grid of {n} substeps ({last_line(error)}); "
                 f"use its default, {self.metadata.default_substeps}."
@@ -287,11 +287,13 @@ class ReferenceJump:
 
 
 _METHODS = ("step", "log_density", "guidance_points")
+MODEL_ERRORS = (RuntimeError, torch.jit.Error)  # of an eager and of a scripted module
 
 
 def last_line(error: BaseException) -> str:
     """What a TorchScript error says, without its backtrace."""
-    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix("builtins.RuntimeError: ")
 
 
 def _argument_names(method: Any) -> list[str]:
