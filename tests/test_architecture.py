@@ -22,7 +22,7 @@ ALLOWED = {
     "data": {"base"},
     "training": {"base", "interpolant", "model", "data", "export"},
     "pretrained": {"base", "export.metadata"},
-    "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.exporter.load_model_file"},
+    "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.loader"},
     "evaluation": {"base", "data.trajectory_file", "pretrained"},
     "cli": {
         "base",

@@ -29,8 +29,7 @@ class CounterReader:
         self._accepted, self._nan = self._read()
 
     def _read(self) -> tuple[int, int]:
-        counters = self._integrator.getCounters()
-        return int(counters.accepted), int(counters.nan)
+        return int(self._integrator.getNumAccepted()), int(self._integrator.getNumNaN())
 
     def since_last(self) -> JumpOutcome:
         """Differences since the last call."""
@@ -38,7 +37,7 @@ class CounterReader:
         outcome = JumpOutcome(
             accepted - self._accepted,
             nan - self._nan,
-            float(self._integrator.getCounters().lastLogAcceptance),
+            float(self._integrator.getLastLogAcceptance()),
         )
         self._accepted, self._nan = accepted, nan
         return outcome

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import openmm
 
-from ..elements import check_elements
-from ..errors import ConfigError, ModelDomainError
+from ..errors import ConfigError
 from ..export.metadata import ModelMetadata, read_metadata
 from ..pretrained.registry import resolve_model
 from ..provenance import sha256_of_file
@@ -93,6 +92,7 @@ class PreparedRun:
     protocol : MDProtocol
         Of the thermalisation: bonds and hydrogen mass as in the model's training.
     system : openmm.System
+    integrator : UniSimIntegrator
     platform : str
     identity : dict
         What must be the same for a run to be resumed.
@@ -107,22 +107,11 @@ class PreparedRun:
     metadata: ModelMetadata
     protocol: MDProtocol
     system: openmm.System
+    integrator: Any
     platform: str
     identity: dict[str, Any]
     seeds: tuple[int, int, int]
     warnings: list[str] = field(default_factory=list)
-
-    def integrator(self) -> Any:
-        """A new `UniSimIntegrator` for this run."""
-        from .. import UniSimIntegrator  # loads the compiled plugin and torch
-
-        return UniSimIntegrator(
-            str(self.model_path),
-            self.molecule.topology,
-            self.protocol.temperature_K,
-            numSubsteps=self.settings.substeps,
-            randomNumberSeed=self.seeds[2],
-        )
 
 
 def derive_seeds(seed: int) -> tuple[int, int, int]:
@@ -145,27 +134,22 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     metadata = read_metadata(model_path)
     with _repeatable_placement():
         molecule = load_molecule(settings.input)
-    check_elements(molecule.atomic_numbers, metadata.elements)
     warnings: list[str] = []
     protocol = _protocol(settings, metadata, warnings)
+    seeds = derive_seeds(settings.seed)
+    integrator = _integrator(settings, molecule, model_path, protocol.temperature_K, seeds[2])
     platform = settings.platform or ("Reference" if len(molecule.positions) < SMALL_MOLECULE else "CPU")
     get_platform(platform)
     system = protocol.system(molecule)
     identity = _identity(settings, molecule, model_path, protocol, platform)
-    seeds = derive_seeds(settings.seed)
     return PreparedRun(
-        settings, molecule, model_path, metadata, protocol, system, platform, identity, seeds, warnings
-    )
+        settings, molecule, model_path, metadata, protocol, system, integrator, platform, identity, seeds,
+        warnings,
+    )  # fmt: skip
 
 
 def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str]) -> MDProtocol:
     temperature = metadata.training_temperature_K if settings.temperature is None else settings.temperature
-    low, high = metadata.temperature_range_K
-    if not low <= temperature <= high:
-        raise ModelDomainError(
-            f"Temperature {temperature:g} K is outside the model's {low:g} to {high:g} K; choose one within, "
-            "or a model trained for it."
-        )
     environment = settings.environment or metadata.environment
     if environment not in ENVIRONMENTS:
         raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
@@ -181,6 +165,17 @@ def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str
         friction_per_ps=metadata.friction or 1.0,
         hydrogen_mass_amu=_hydrogen_mass(metadata.masses, warnings),
         constraints=metadata.constraints,
+    )
+
+
+def _integrator(
+    settings: RunSettings, molecule: Molecule, model_path: Path, temperature: float, seed: int
+) -> Any:
+    """The integrator, which checks elements, hydrogens, temperature and substeps against the model."""
+    from ..integrator import UniSimIntegrator  # loads the compiled plugin and torch
+
+    return UniSimIntegrator(
+        model_path, molecule.topology, temperature, numSubsteps=settings.substeps, randomNumberSeed=seed
     )
 
 

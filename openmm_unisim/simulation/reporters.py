@@ -7,7 +7,7 @@ jump                     number of the jump, from 1
 time_ps                  model time after it, ps
 potential_energy_kj_mol  of the structure kept, kJ/mol
 accepted                 1 if the proposal was kept, 0 if it was rejected (by the integrator, or as broken)
-log_acceptance           ln a of the Metropolis test; nan where the integrator makes none
+log_acceptance           ln a of the Metropolis test; 0 where there is none, -inf for a NaN proposal
 max_bond_deviation_nm    largest |bond - equilibrium length| of the proposal, nm; nan if it was NaN
 chirality_flips          stereocentres of the proposal that changed handedness
 clashes                  clashing atom pairs of the proposal

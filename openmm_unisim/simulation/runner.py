@@ -56,8 +56,7 @@ def run_simulation(
     if earlier is not None:
         require_same_run(earlier, prepared.identity)
     platform = get_platform(prepared.platform)
-    integrator = prepared.integrator()
-    simulation = app.Simulation(prepared.molecule.topology, prepared.system, integrator, platform)
+    simulation = app.Simulation(prepared.molecule.topology, prepared.system, prepared.integrator, platform)
     for message in prepared.warnings:
         observer.warn(message)
     if earlier is not None and folder.has_checkpoint():
@@ -141,23 +140,33 @@ class _JumpRun:
 
     def run(self, observer: RunObserver) -> dict[str, Any]:
         """Make the jumps that are left; returns the record."""
-        settings, standing = self._prepared.settings, self._standing
-        status = "finished"
+        total, standing = self._prepared.settings.jumps, self._standing
         try:
-            while standing.done < settings.jumps:
+            while standing.done < total and not (standing.done and observer.should_stop()):
                 started = time.perf_counter()
                 self._one_jump()
-                if standing.done % settings.checkpoint_interval == 0:
+                if standing.done % self._prepared.settings.checkpoint_interval == 0:
                     self._save("running")
                 standing.wall_s += time.perf_counter() - started
-                observer.jump(standing.progress(settings.jumps, self._lag_time))
-                if observer.should_stop() and standing.done < settings.jumps:
-                    status = "interrupted"
-                    break
-            self._save(status)
+                observer.jump(standing.progress(total, self._lag_time))
+            self._warn_of_refusals(observer)
+            self._save("finished" if standing.done == total else "interrupted")
+        except openmm.OpenMMException:
+            self._write_record("stopped")
+            raise
         finally:
             self._table.close()
         return self._record
+
+    def _warn_of_refusals(self, observer: RunObserver) -> None:
+        done, accepted = self._standing.done, self._standing.accepted
+        if accepted < 0.5 * done:
+            message = (
+                f"Only {accepted} of {done} jumps were kept; the molecule, its environment or its "
+                "temperature is outside what the model was trained for, so don't trust this run."
+            )
+            self._record["warnings"] = [*self._prepared.warnings, message]
+            observer.warn(message)
 
     def _one_jump(self) -> None:
         jump = self._guard.jump()
