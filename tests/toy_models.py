@@ -272,6 +272,7 @@ class TwoBasins(GaussianToy):
 
     x_1 is a mixture: with weight 1 - p the start, with weight p the start moved by `distance` nm (the norm
     over both atoms) along the pair's axis, apart; each basin has standard deviation `s` in every coordinate.
+    For two atoms only, so `validate_model_file` refuses it.
     """
 
     def __init__(

@@ -3,22 +3,33 @@
 TorchScript is deprecated upstream but works in the torch used here; its warnings are silenced here only.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ..errors import ModelFileError, OutputError
-from ..provenance import sha256_of_file, source_commit
-from .metadata import ModelMetadata, read_metadata
+from ..errors import OutputError
+from ..provenance import source_commit
+from .metadata import ModelMetadata
 
-__all__ = ["CONTRACT_METHODS", "load_model_file", "save_model_file", "weights_sha256"]
+__all__ = ["CONTRACT_METHODS", "quiet_torchscript", "save_model_file", "weights_sha256"]
 
 CONTRACT_METHODS = ("step", "log_density", "guidance_points", "time_grid", "drift")
+
+
+@contextlib.contextmanager
+def quiet_torchscript() -> Iterator[None]:
+    """Silence torch's notices that TorchScript is deprecated, and nothing else."""
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", message=".*(torch.jit|TorchScript)", category=category)
+        yield
 
 
 def weights_sha256(module: nn.Module) -> str:
@@ -65,10 +76,7 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
             "source_commit": source_commit(),
         }
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-        warnings.filterwarnings("ignore", message=".*(torch.jit|TorchScript).*")
+    with quiet_torchscript():
         scripted = torch.jit.script(module.eval())
         kept = [name for name in CONTRACT_METHODS if hasattr(scripted, name)]
         frozen = torch.jit.freeze(scripted, preserved_attrs=kept)
@@ -77,42 +85,6 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
     _write_atomically(path.with_name(path.name + ".sha256"), line.encode())
     return full
-
-
-def load_model_file(
-    path: str | Path, device: str | torch.device = "cpu", sha256: str | None = None
-) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
-    """Load a model file for use from Python, after a check of its metadata and (if given) its checksum.
-
-    Parameters
-    ----------
-    path : str or Path
-        A model file. Model files are programs: load only those you trust (see `resolve_model`).
-    device : str or torch.device
-        Where the weights go.
-    sha256 : str, optional
-        The digest that the file must have.
-
-    Raises
-    ------
-    ModelFileError
-    """
-    metadata = read_metadata(path)
-    if sha256 is not None and sha256_of_file(path) != sha256:
-        raise ModelFileError(f"Model file {path} doesn't have the SHA-256 {sha256}; fetch it again.")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-            warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-            warnings.filterwarnings("ignore", message=".*(torch.jit|TorchScript).*")
-            module = torch.jit.load(str(path), map_location=device)
-    except (RuntimeError, ValueError) as error:
-        cause = str(error).strip().splitlines()[0]
-        raise ModelFileError(
-            f"torch {torch.__version__} can't load model file {path}, written by torch "
-            f"{metadata.torch_version} ({cause:.200}); export it again with this torch."
-        ) from error
-    return module, metadata
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

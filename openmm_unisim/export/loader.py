@@ -1,0 +1,62 @@
+"""Loads model files for use from Python, and calls what is in them."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ModelFileError
+from ..provenance import sha256_of_file
+from .exporter import quiet_torchscript
+from .metadata import ModelMetadata, read_metadata
+
+__all__ = ["MODEL_ERRORS", "argument_names", "last_line", "load_model_file"]
+
+MODEL_ERRORS = (RuntimeError, torch.jit.Error)  # what an eager and a scripted module raise
+
+
+def load_model_file(
+    path: str | Path, device: str | torch.device = "cpu", sha256: str | None = None
+) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
+    """Load a model file for use from Python, after a check of its metadata and (if given) its checksum.
+
+    Parameters
+    ----------
+    path : str or Path
+        A model file. Model files are programs: load only those you trust (see `resolve_model`).
+    device : str or torch.device
+        Where the weights go.
+    sha256 : str, optional
+        The digest that the file must have.
+
+    Raises
+    ------
+    ModelFileError
+    """
+    metadata = read_metadata(path)
+    if sha256 is not None and sha256_of_file(path) != sha256:
+        raise ModelFileError(f"Model file {path} doesn't have the SHA-256 {sha256}; fetch it again.")
+    try:
+        with quiet_torchscript():
+            module = torch.jit.load(str(path), map_location=device)
+    except (RuntimeError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise ModelFileError(
+            f"torch {torch.__version__} can't load model file {path}, written by torch "
+            f"{metadata.torch_version} ({cause:.200}); export it again with this torch."
+        ) from error
+    return module, metadata
+
+
+def last_line(error: BaseException) -> str:
+    """What an error from a scripted module says, without its backtrace."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].removeprefix("builtins.").removeprefix("RuntimeError: ")
+
+
+def argument_names(method: Any) -> list[str]:
+    """Names of the arguments that a method of a module declares, scripted or not, in their order."""
+    if isinstance(method, torch._C.ScriptMethod):
+        return [argument.name for argument in method.schema.arguments if argument.name != "self"]
+    return list(inspect.signature(method).parameters)
