@@ -1,8 +1,8 @@
-"""Builds the C++ plugin with CMake against the torch and OpenMM of the running interpreter, and packs the libraries.
+"""Builds the C++ plugin with CMake against the torch and OpenMM of the running interpreter.
 
-torch and OpenMM are not build requirements: an isolated build would fetch another torch of several GB and compile
-against another version than the one at run time. They are looked for with ``python -I``, which ignores the
-PYTHONPATH through which pip isolates a build, so the real site-packages are seen.
+torch and OpenMM are not build requirements: an isolated build would fetch another torch of several GB and
+compile against another version than the one at run time. They are looked for with ``python -I``, which
+ignores the PYTHONPATH through which pip isolates a build, so the real site-packages are seen.
 """
 
 import json
@@ -28,7 +28,8 @@ try:
     for name in ("torch", "openmm"):
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
-            found[name] = {"version": importlib.metadata.version(name), "folder": os.path.dirname(spec.origin)}
+            folder = os.path.dirname(spec.origin)
+            found[name] = {"version": importlib.metadata.version(name), "folder": folder}
 finally:
     print(json.dumps(found))
 """
@@ -40,14 +41,14 @@ def fail(message: str) -> None:
 
 
 def find_wheels() -> dict[str, dict[str, str]]:
-    """Version and folder of torch and OpenMM as the running interpreter sees them outside any build isolation."""
+    """Version and folder of torch and OpenMM as the interpreter sees them outside any build isolation."""
     answer = subprocess.run([sys.executable, "-I", "-c", PROBE], capture_output=True, text=True, check=False)
     found = json.loads(answer.stdout.strip() or "{}") if answer.returncode == 0 else {}
     for name, pin in (("torch", "torch==2.13.0"), ("openmm", "openmm==8.6.1")):
         if name not in found:
             fail(
-                f"{sys.executable} has no {name}; run `pip install {pin}` in this environment first, then "
-                "`pip install --no-build-isolation .` (uv and `python -m build` always need --no-build-isolation)."
+                f"{sys.executable} has no {name}; run `pip install {pin}` in this environment, then `pip "
+                "install --no-build-isolation .` (uv and `python -m build` always need --no-build-isolation)."
             )
     return found
 
@@ -79,7 +80,7 @@ def check_compiler() -> None:
     """Fail unless a C++20 compiler and the Python headers are there."""
     compiler = os.environ.get("CXX", "g++").split()[0]
     if shutil.which(compiler) is None:
-        fail(f"the C++ compiler '{compiler}' is absent; install g++ 11 or newer (Debian: apt-get install g++).")
+        fail(f"the C++ compiler '{compiler}' is absent; install g++ >= 11 (Debian: apt-get install g++).")
     text = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True, check=False).stdout
     if "clang" not in compiler and text.strip() and int(text.split(".")[0]) < MINIMUM_GXX:
         fail(f"{compiler} has version {text.strip()}; C++20 and the OpenMM wheel need g++ 11 or newer.")

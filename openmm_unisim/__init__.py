@@ -1,3 +1,90 @@
-"""UniSim time-coarsened dynamics for OpenMM."""
+"""UniSim time-coarsened dynamics for OpenMM.
+
+The public API, by name; each is loaded when it is first used, so that importing the package is quick and
+works where the compiled plugin was not built (for training, say); `UniSimIntegrator` then raises
+`PluginError`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MissingHydrogensError,
+    ModelDomainError,
+    ModelFileError,
+    NonFiniteError,
+    OutputError,
+    PlatformError,
+    PluginError,
+    QualityError,
+    StructureError,
+    UniSimError,
+    UnknownElementError,
+)
+
+if TYPE_CHECKING:
+    from ._plugin import load_plugin, plugin_load_failures
+    from .export.metadata import ModelMetadata, read_metadata
+    from .export.validate import validate_model_file
+    from .integrator import UniSimIntegrator
+    from .pretrained.registry import resolve_model
+    from .simulation.reference import ReferenceJump
+    from .simulation.reporters import JumpReporter
+    from .simulation.runner import run_simulation
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "JumpReporter",
+    "MissingHydrogensError",
+    "ModelDomainError",
+    "ModelFileError",
+    "ModelMetadata",
+    "NonFiniteError",
+    "OutputError",
+    "PlatformError",
+    "PluginError",
+    "QualityError",
+    "ReferenceJump",
+    "StructureError",
+    "UniSimError",
+    "UniSimIntegrator",
+    "UnknownElementError",
+    "load_plugin",
+    "plugin_load_failures",
+    "read_metadata",
+    "resolve_model",
+    "run_simulation",
+    "validate_model_file",
+]
+
+_WHERE = {
+    "JumpReporter": ".simulation.reporters",
+    "ModelMetadata": ".export.metadata",
+    "ReferenceJump": ".simulation.reference",
+    "UniSimIntegrator": ".integrator",
+    "load_plugin": "._plugin",
+    "plugin_load_failures": "._plugin",
+    "read_metadata": ".export.metadata",
+    "resolve_model": ".pretrained.registry",
+    "run_simulation": ".simulation.runner",
+    "validate_model_file": ".export.validate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'openmm_unisim' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

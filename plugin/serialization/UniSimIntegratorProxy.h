@@ -7,8 +7,8 @@
 namespace UniSimPlugin {
 
 /**
- * This is a proxy for serializing UniSimIntegrator objects.  The model file itself is not stored: its path and SHA-256
- * are, and deserializing throws an exception if the file is absent or another one.
+ * This is a proxy for serializing UniSimIntegrator objects.  The model file itself is not stored: its path
+ * and SHA-256 are, and deserializing throws an exception if the file is absent or another one.
  */
 class OPENMM_EXPORT_UNISIM UniSimIntegratorProxy : public OpenMM::SerializationProxy {
 public:

@@ -16,19 +16,20 @@ class UniSimModel;
 struct UniSimCounters;
 
 /**
- * This is an Integrator that advances a System by jumps of a long lag time, typically 10 to 100 ps, with a trained
- * UniSim network instead of Newton's equation.  One call of step(1) is one jump: a stochastic differential equation
- * is solved in a few substeps whose law is given by a model file, a TorchScript archive that openmm_unisim exports.
- * The step size is the lag time the model was trained for and can't be changed.
+ * This is an Integrator that advances a System by jumps of a long lag time, typically 10 to 100 ps, with a
+ * trained UniSim network instead of Newton's equation.  One call of step(1) is one jump: a stochastic
+ * differential equation is solved in a few substeps whose law is given by a model file, a TorchScript archive
+ * that openmm_unisim exports. The step size is the lag time the model was trained for and can't be changed.
  *
- * In each step the integrator calls updateContextState() once, proposes a jump, accepts or rejects it according to
- * the acceptance mode, projects the positions onto the constraints, recomputes virtual sites, draws new velocities
- * from the Maxwell-Boltzmann distribution (unless told not to), and advances the time by the lag time.  Time and step
- * count advance on a rejection, too.  Forces that act once per step, such as barostats, act once per jump, so their
- * frequency counts jumps.
+ * In each step the integrator calls updateContextState() once, proposes a jump, accepts or rejects it
+ * according to the acceptance mode, projects the positions onto the constraints, recomputes virtual sites,
+ * draws new velocities from the Maxwell-Boltzmann distribution (unless told not to), and advances the time by
+ * the lag time.  Time and step count advance on a rejection, too.  Forces that act once per step, such as
+ * barostats, act once per jump, so their frequency counts jumps.
  *
- * A System knows neither elements nor bonds, but the model needs them: call setAtomicNumbers() and setBonds() before
- * creating a Context.  Use setParticles() to name the particles that jump when they aren't all of them.
+ * A System knows neither elements nor bonds, but the model needs them: call setAtomicNumbers() and setBonds()
+ * before creating a Context.  Use setParticles() to name the particles that jump when they aren't all of
+ * them.
  */
 class OPENMM_EXPORT_UNISIM UniSimIntegrator : public OpenMM::Integrator {
 public:
@@ -41,8 +42,9 @@ public:
          */
         AcceptAll = 0,
         /**
-         * A jump is accepted by the Metropolis-Hastings rule on the weights of its path and of the reversed path, so
-         * that the Boltzmann distribution of the System is sampled exactly whatever the quality of the model.
+         * A jump is accepted by the Metropolis-Hastings rule on the weights of its path and of the reversed
+         * path, so that the Boltzmann distribution of the System is sampled exactly whatever the quality of
+         * the model.
          */
         MetropolisHastings = 1
     };
@@ -85,8 +87,8 @@ public:
      */
     double getTemperature() const;
     /**
-     * Set the temperature of the heat bath.  Outside the range of the model, jumps are refused unless the acceptance
-     * mode is MetropolisHastings.
+     * Set the temperature of the heat bath.  Outside the range of the model, jumps are refused unless the
+     * acceptance mode is MetropolisHastings.
      *
      * @param temperature    the temperature of the heat bath (in Kelvin)
      */
@@ -96,7 +98,8 @@ public:
      */
     int getNumSubsteps() const;
     /**
-     * Set the number of substeps of a jump.  A number for which the model offers no time grid throws an exception.
+     * Set the number of substeps of a jump.  A number for which the model offers no time grid throws an
+     * exception.
      *
      * @param number    the number of substeps; 0 selects the number the model was made for
      */
@@ -110,8 +113,8 @@ public:
      */
     double getGuidanceScale() const;
     /**
-     * Set the strength of the guidance by OpenMM's forces.  0 switches it off, 1 is the strength the model was
-     * calibrated for.
+     * Set the strength of the guidance by OpenMM's forces.  0 switches it off, 1 is the strength the model
+     * was calibrated for.
      *
      * @param scale    the strength, not negative
      */
@@ -121,8 +124,8 @@ public:
      */
     int getGuidanceForceGroups() const;
     /**
-     * Set which force groups guide the jumps.  This is interpreted as a set of bit flags: the forces from group i
-     * will be included if (groups&(1<<i)) != 0.  By default, all force groups are included.
+     * Set which force groups guide the jumps.  This is interpreted as a set of bit flags: the forces from
+     * group i will be included if (groups&(1<<i)) != 0.  By default, all force groups are included.
      */
     void setGuidanceForceGroups(int groups);
     /**
@@ -130,8 +133,8 @@ public:
      */
     AcceptanceMode getAcceptanceMode() const;
     /**
-     * Set how the integrator decides whether a jump is taken.  In a Context, MetropolisHastings throws an exception
-     * when a barostat is present, or when particles that jump take part in constraints.
+     * Set how the integrator decides whether a jump is taken.  In a Context, MetropolisHastings throws an
+     * exception when a barostat is present, or when particles that jump take part in constraints.
      */
     void setAcceptanceMode(AcceptanceMode mode);
     /**
@@ -139,11 +142,12 @@ public:
      */
     const std::vector<int>& getParticles() const;
     /**
-     * Set the indices of the particles that jump; the others stay where they are.  Virtual sites and particles
-     * without mass can't jump.  This takes effect in the next Context that is created or reinitialized.
+     * Set the indices of the particles that jump; the others stay where they are.  Virtual sites and
+     * particles without mass can't jump.  This takes effect in the next Context that is created or
+     * reinitialized.
      *
-     * @param particles    the indices in the System, in the order in which the model sees the particles; empty means
-     *                     all of them
+     * @param particles    the indices in the System, in the order in which the model sees the particles;
+     * empty means all of them
      */
     void setParticles(const std::vector<int>& particles);
     /**
@@ -151,8 +155,8 @@ public:
      */
     const std::vector<int>& getAtomicNumbers() const;
     /**
-     * Set the atomic numbers of the particles that jump, in the order of getParticles().  This takes effect in the
-     * next Context that is created or reinitialized.
+     * Set the atomic numbers of the particles that jump, in the order of getParticles().  This takes effect
+     * in the next Context that is created or reinitialized.
      */
     void setAtomicNumbers(const std::vector<int>& atomicNumbers);
     /**
@@ -160,8 +164,8 @@ public:
      */
     const std::vector<std::pair<int, int>>& getBonds() const;
     /**
-     * Set the bonds between the particles that jump, as pairs of System indices.  This takes effect in the next
-     * Context that is created or reinitialized.
+     * Set the bonds between the particles that jump, as pairs of System indices.  This takes effect in the
+     * next Context that is created or reinitialized.
      */
     void setBonds(const std::vector<std::pair<int, int>>& bonds);
     /**
@@ -169,8 +173,9 @@ public:
      */
     bool getRandomizesVelocities() const;
     /**
-     * Set whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump.  The network moves
-     * positions only, so velocities that are kept have nothing to do with the new positions.  The default is true.
+     * Set whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump.  The
+     * network moves positions only, so velocities that are kept have nothing to do with the new positions.
+     * The default is true.
      */
     void setRandomizesVelocities(bool randomize);
     /**
@@ -178,11 +183,12 @@ public:
      */
     int getRandomNumberSeed() const;
     /**
-     * Set the random number seed.  The noise of each jump is a function of the seed, the number of the jump, the
-     * substep and the particle, so the same seed gives the same noise on every platform.  This takes effect in the
-     * next Context that is created or reinitialized.
+     * Set the random number seed.  The noise of each jump is a function of the seed, the number of the jump,
+     * the substep and the particle, so the same seed gives the same noise on every platform.  This takes
+     * effect in the next Context that is created or reinitialized.
      *
-     * If seed is set to 0 (which is the default value assigned), a unique seed is chosen when a Context is created.
+     * If seed is set to 0 (which is the default value assigned), a unique seed is chosen when a Context is
+     * created.
      */
     void setRandomNumberSeed(int seed);
     /**
@@ -206,8 +212,8 @@ public:
      */
     long long getNumNaN() const;
     /**
-     * Get the logarithm of the last jump's acceptance ratio, before the minimum with 1 is taken.  It is 0 for a jump
-     * that is accepted without being judged, and minus infinity for one that is not finite.
+     * Get the logarithm of the last jump's acceptance ratio, before the minimum with 1 is taken.  It is 0 for
+     * a jump that is accepted without being judged, and minus infinity for one that is not finite.
      */
     double getLastLogAcceptance() const;
     /**
@@ -223,8 +229,8 @@ public:
 
 protected:
     /**
-     * This will be called by the Context when it is created.  It checks that the System, the particles and the model
-     * fit together, and prepares the data movement for the Context's platform.
+     * This will be called by the Context when it is created.  It checks that the System, the particles and
+     * the model fit together, and prepares the data movement for the Context's platform.
      */
     void initialize(OpenMM::ContextImpl& context) override;
     /**
@@ -256,8 +262,8 @@ protected:
      */
     void serializeParameters(OpenMM::SerializationNode& node) const override;
     /**
-     * Load what serializeParameters() stored.  A State that another integrator made holds none of it, and changes
-     * nothing.
+     * Load what serializeParameters() stored.  A State that another integrator made holds none of it, and
+     * changes nothing.
      */
     void deserializeParameters(const OpenMM::SerializationNode& node) override;
 

@@ -11,8 +11,8 @@
 namespace UniSimPlugin {
 
 /**
- * This kernel moves data between a Context and the jump of a UniSimIntegrator, and knows nothing about either.  A
- * platform without an implementation of its own is served by ContextMoveUniSimDataKernel.
+ * This kernel moves data between a Context and the jump of a UniSimIntegrator, and knows nothing about
+ * either.  A platform without an implementation of its own is served by ContextMoveUniSimDataKernel.
  */
 class OPENMM_EXPORT_UNISIM MoveUniSimDataKernel : public OpenMM::KernelImpl {
 public:

@@ -99,6 +99,14 @@ void UniSimIntegrator::setGuidanceScale(double scale) {
     if (!(scale >= 0) || !isfinite(scale))
         throw OpenMMException(
                 "The guidance scale can't be negative, NaN or infinite, as " + describe(scale) + " is.");
+    string guidance = getModelMetadata("guidance");
+    if (scale > 0 && guidance == "none")
+        model->getMetadata().fail("has no guidance, so the guidance scale can't be " + describe(scale) +
+                                  "; set it to 0 or use a model with guidance.");
+    if (scale > 0 && guidance == "resample")
+        model->getMetadata().fail(
+                "guides by resampling end points, which this version can't do; set the guidance "
+                "scale to 0.");
     guidanceScale = scale;
 }
 

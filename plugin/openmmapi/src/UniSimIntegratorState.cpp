@@ -1,5 +1,5 @@
-// What a UniSimIntegrator writes into checkpoints and States.  Noise needs no state but the seed and the number of the
-// jump.
+// What a UniSimIntegrator writes into checkpoints and States.  Noise needs no state but the seed and the
+// number of the jump.
 
 #include "UniSimIntegrator.h"
 #include "internal/UniSimCounters.h"

@@ -37,8 +37,8 @@ bool isFinite(const vector<Vec3>& vectors) {
 
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
-          noise(integrator.activeSeed), kT(0.0), passesBox(false), removesDrift(false), moved(false),
-          positionsChecked(false) {
+          noise(integrator.activeSeed), kT(0.0), needsForces(false), passesBox(false), removesDrift(false),
+          moved(false), positionsChecked(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     particles = findJumpingParticles(system, integrator);
@@ -47,7 +47,10 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
         metadata.fail("needs bonds, but none are set; call setBonds().");
     model.setParticles(integrator.getAtomicNumbers(), bonds);
-    passesBox = metadata.getFlag("periodic") && system.usesPeriodicBoundaryConditions();
+    needsForces = metadata.getFlag("forces_required");
+    passesBox = metadata.getFlag("periodic");
+    if (passesBox && !system.usesPeriodicBoundaryConditions())
+        metadata.fail("is made for periodic systems, and this System is not one; use a model without periodicity.");
     for (int i = 0; i < system.getNumForces(); i++)
         removesDrift |= dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr;
     checkAllowed();
@@ -118,7 +121,7 @@ UniSimJump::Outcome UniSimJump::jump() {
         return rejectNotFinite();
     if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings)
         return decide(path);
-    place(path.points.back().data());
+    place(path.points.back().data(), center);
     return project() ? Outcome{true, true, 0.0} : rejectNotFinite();
 }
 
@@ -136,8 +139,8 @@ bool UniSimJump::propose(Path& path) {
         throwIfUniSimInterrupted();
         for (size_t i = 0; i < particles.size(); i++)
             normals[i] = noise.getNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, k, (int)i);
-        UniSimModelState state = makeState(path, {k}, false);
-        if (!computeGuidance(state))
+        UniSimModelState state = makeState(path, {k});
+        if (!computeGuidance(state, center))
             return false;
         vector<Vec3> next;
         double logDensity = model.step(state, normals, next)[0];
@@ -165,7 +168,7 @@ UniSimJump::Outcome UniSimJump::decide(const Path& path) {
     double reversedDensity = 0.0;
     if (!computeReversedDensity(path, reversedDensity))
         return rejectNotFinite();
-    place(path.points.back().data());
+    place(path.points.back().data(), center);
     double change = computePotentialEnergy() - energyBefore;
     double logAcceptance = -change / kT + reversedDensity - path.logDensity;
     if (!isfinite(change) || std::isnan(logAcceptance))
@@ -175,30 +178,38 @@ UniSimJump::Outcome UniSimJump::decide(const Path& path) {
 }
 
 bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
+    // The reversed path, seen from the center of its own start, as a jump from there would be.
     const int n = path.numSubsteps();
+    Vec3 shift;
+    for (const Vec3& point : path.points[n])
+        shift += point / (double)particles.size();
+    Path reversed = path;
+    reverse(reversed.points.begin(), reversed.points.end());
+    for (vector<Vec3>& points : reversed.points)
+        for (Vec3& point : points)
+            point -= shift;
     const int batch = max(1, MAX_BATCH_PARTICLES / (int)particles.size());
     for (int first = 0; first < n; first += batch) {
         throwIfUniSimInterrupted();
         vector<int> substeps(min(batch, n - first));
         iota(substeps.begin(), substeps.end(), first);
-        UniSimModelState state = makeState(path, substeps, true);
-        if (!computeGuidance(state))
+        UniSimModelState state = makeState(reversed, substeps);
+        if (!computeGuidance(state, center + shift))
             return false;
         vector<Vec3> next;
         for (int k : substeps)
-            next.insert(next.end(), path.points[n - k - 1].begin(), path.points[n - k - 1].end());
+            next.insert(next.end(), reversed.points[k + 1].begin(), reversed.points[k + 1].end());
         for (double term : model.getLogDensity(next, state))
             logDensity += term;
     }
     return !std::isnan(logDensity);
 }
 
-UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& substeps, bool reversed) const {
-    const int n = path.numSubsteps();
-    const vector<Vec3>& initial = path.points[reversed ? n : 0];
+UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& substeps) const {
+    const vector<Vec3>& initial = path.points[0];
     UniSimModelState state;
     for (int k : substeps) {
-        const vector<Vec3>& here = path.points[reversed ? n - k : k];
+        const vector<Vec3>& here = path.points[k];
         state.positions.insert(state.positions.end(), here.begin(), here.end());
         state.initialPositions.insert(state.initialPositions.end(), initial.begin(), initial.end());
         state.times.push_back(path.times[k]);
@@ -213,7 +224,9 @@ UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& subs
     return state;
 }
 
-bool UniSimJump::computeGuidance(UniSimModelState& state) {
+bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
+    if (!needsForces || state.guidanceScale == 0.0)
+        return true;
     vector<Vec3> points = model.getGuidancePoints(state);
     if (points.empty())
         return true;
@@ -221,7 +234,7 @@ bool UniSimJump::computeGuidance(UniSimModelState& state) {
         return false;
     vector<Vec3> forces;
     for (size_t first = 0; first < points.size(); first += particles.size()) {
-        place(&points[first]);
+        place(&points[first], origin);
         context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
         data.getForces(context, forces);
         for (int particle : particles)
@@ -234,10 +247,10 @@ double UniSimJump::computePotentialEnergy() {
     return context.calcForcesAndEnergy(false, true, integrator.getIntegrationForceGroups());
 }
 
-void UniSimJump::place(const Vec3* points) {
+void UniSimJump::place(const Vec3* points, const Vec3& origin) {
     vector<Vec3> positions = start;
     for (size_t i = 0; i < particles.size(); i++)
-        positions[particles[i]] = points[i] + center;
+        positions[particles[i]] = points[i] + origin;
     moved = true;
     data.setPositions(context, positions);
     context.computeVirtualSites();

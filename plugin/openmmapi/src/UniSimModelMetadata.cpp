@@ -31,6 +31,8 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     getTemperatureRange();
     getNumbers("elements");
     getNumber("default_guidance_scale");
+    getText("guidance");
+    getFlag("forces_required");
     getFlag("periodic");
     getFlag("needs_bonds");
 }

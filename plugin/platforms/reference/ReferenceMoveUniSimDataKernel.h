@@ -7,8 +7,8 @@
 namespace UniSimPlugin {
 
 /**
- * The implementation of MoveUniSimDataKernel for the Reference platform and those built on it, such as CPU.  It reads
- * and writes the platform's arrays directly.
+ * The implementation of MoveUniSimDataKernel for the Reference platform and those built on it, such as CPU.
+ * It reads and writes the platform's arrays directly.
  */
 class ReferenceMoveUniSimDataKernel : public MoveUniSimDataKernel {
 public:

@@ -8,8 +8,8 @@
 namespace UniSimPlugin {
 
 /**
- * The implementation of MoveUniSimDataKernel that works on every platform, through the platform-independent methods
- * of ContextImpl.
+ * The implementation of MoveUniSimDataKernel that works on every platform, through the platform-independent
+ * methods of ContextImpl.
  */
 class ContextMoveUniSimDataKernel : public MoveUniSimDataKernel {
 public:
@@ -23,8 +23,8 @@ public:
     double computeKineticEnergy(OpenMM::ContextImpl& context) override;
 
 private:
-    // A GPU platform allocates its arrays when an integrator's kernel is initialized.  This stock kernel does that; it
-    // is never executed.
+    // A GPU platform allocates its arrays when an integrator's kernel is initialized.  This stock kernel does
+    // that; it is never executed.
     OpenMM::VerletIntegrator unusedIntegrator;
     OpenMM::Kernel unusedKernel;
 };

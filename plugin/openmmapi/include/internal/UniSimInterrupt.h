@@ -7,8 +7,8 @@
 namespace UniSimPlugin {
 
 /**
- * This is thrown out of a jump when the user asked to stop (Ctrl-C).  The System is left as the last whole jump left
- * it.
+ * This is thrown out of a jump when the user asked to stop (Ctrl-C).  The System is left as the last whole
+ * jump left it.
  */
 class OPENMM_EXPORT_UNISIM UniSimInterrupted : public OpenMM::OpenMMException {
 public:

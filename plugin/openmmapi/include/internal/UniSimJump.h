@@ -14,20 +14,21 @@ namespace UniSimPlugin {
 /**
  * The algorithm of a jump, the same on every platform.
  *
- * A jump of n substeps is a path x^0, ..., x^n with x^{k+1} drawn from the model's law K_k(. | x^k; x^0).  In the
- * acceptance mode MetropolisHastings it is accepted with probability min(1, a),
+ * A jump of n substeps is a path x^0, ..., x^n with x^{k+1} drawn from the model's law K_k(. | x^k; x^0).  In
+ * the acceptance mode MetropolisHastings it is accepted with probability min(1, a),
  *
  * log a = -[U(x^n) - U(x^0)]/kT + sum_k log K_k(y^{k+1} | y^k; y^0) - sum_k log K_k(x^{k+1} | x^k; x^0),
  *
  * where y^k = x^{n-k} is the reversed path (docs/theory.md, "Metropolis on paths").
  *
- * The model sees positions relative to the center of the particles at the start of the jump, so that single precision
- * loses nothing far from the origin.
+ * The model sees positions relative to the center of the particles at the start of the jump, so that single
+ * precision loses nothing far from the origin.
  */
 class UniSimJump {
 public:
     /**
-     * Prepare jumps in a Context.  This throws an exception if System, integrator and model don't fit together.
+     * Prepare jumps in a Context.  This throws an exception if System, integrator and model don't fit
+     * together.
      */
     UniSimJump(OpenMM::ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data);
     /**
@@ -60,10 +61,10 @@ private:
     Outcome decide(const Path& path);
     Outcome rejectNotFinite() const;
     bool computeReversedDensity(const Path& path, double& logDensity);
-    UniSimModelState makeState(const Path& path, const std::vector<int>& substeps, bool reversed) const;
-    bool computeGuidance(UniSimModelState& state);
+    UniSimModelState makeState(const Path& path, const std::vector<int>& substeps) const;
+    bool computeGuidance(UniSimModelState& state, const OpenMM::Vec3& origin);
     double computePotentialEnergy();
-    void place(const OpenMM::Vec3* points);
+    void place(const OpenMM::Vec3* points, const OpenMM::Vec3& origin);
     bool project();
     void restore();
     void drawVelocities();
@@ -77,7 +78,7 @@ private:
     std::vector<OpenMM::Vec3> start; // of all particles of the System
     OpenMM::Vec3 center;
     double kT;
-    bool passesBox, removesDrift, moved, positionsChecked;
+    bool needsForces, passesBox, removesDrift, moved, positionsChecked;
 };
 
 } // namespace UniSimPlugin

@@ -11,8 +11,8 @@
 namespace UniSimPlugin {
 
 /**
- * The state of one or more copies of the jumping particles at the start of a substep.  Arrays of vectors hold all
- * particles of the first copy, then those of the second, and so on.
+ * The state of one or more copies of the jumping particles at the start of a substep.  Arrays of vectors hold
+ * all particles of the first copy, then those of the second, and so on.
  */
 struct UniSimModelState {
     /** x_t (in nm) */
@@ -32,8 +32,8 @@ struct UniSimModelState {
 };
 
 /**
- * A model file, loaded.  This is the only class that knows about TorchScript; docs/model_file.md describes what a file
- * must hold.  All exceptions are OpenMMExceptions of one sentence.
+ * A model file, loaded.  This is the only class that knows about TorchScript; docs/model_file.md describes
+ * what a file must hold.  All exceptions are OpenMMExceptions of one sentence.
  */
 class UniSimModel {
 public:

@@ -9,14 +9,15 @@
 namespace UniSimPlugin {
 
 /**
- * Counter-based random numbers: each is a function of the seed and of what it is for, so that no state needs to be
- * kept.  The generator is Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
- * 3", SC 2011).  openmm_unisim/simulation/noise.py gives the same numbers in Python.
+ * Counter-based random numbers: each is a function of the seed and of what it is for, so that no state needs
+ * to be kept.  The generator is Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
+ * easy as 1, 2, 3", SC 2011).  openmm_unisim/simulation/noise.py gives the same numbers in Python.
  *
- * The key is (seed, stream); the counter is (particle, substep, low half of the jump's number, high half).  A block of
- * four words r0..r3 becomes uniforms u = (r + 0.5) 2^-32 and by Box and Muller's formula the normals
- * sqrt(-2 ln u0) cos(2 pi u1) and sqrt(-2 ln u0) sin(2 pi u1).  These are the x and y components for a particle; its
- * z component is the first normal of the block whose counter has the highest bit of the substep set.
+ * The key is (seed, stream); the counter is (particle, substep, low half of the jump's number, high half).  A
+ * block of four words r0..r3 becomes uniforms u = (r + 0.5) 2^-32 and by Box and Muller's formula the normals
+ * sqrt(-2 ln u0) cos(2 pi u1) and sqrt(-2 ln u0) sin(2 pi u1).  These are the x and y components for a
+ * particle; its z component is the first normal of the block whose counter has the highest bit of the substep
+ * set.
  */
 class OPENMM_EXPORT_UNISIM UniSimNoise {
 public:

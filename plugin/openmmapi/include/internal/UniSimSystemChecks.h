@@ -21,7 +21,8 @@ void checkAtomicNumbers(const std::vector<int>& atomicNumbers, const std::vector
         const UniSimModelMetadata& metadata);
 
 /**
- * Translate bonds from System indices to indices into particles, and throw an exception if one isn't among them.
+ * Translate bonds from System indices to indices into particles, and throw an exception if one isn't among
+ * them.
  */
 std::vector<std::pair<int, int>> findJumpingBonds(
         const OpenMM::System& system, const UniSimIntegrator& integrator, const std::vector<int>& particles);

@@ -1,0 +1,88 @@
+"""Loads the compiled plugin: checks what it was built against, then the libraries, then their platforms.
+
+torch and OpenMM are imported first, so that the plugin's libraries resolve to those already in the process.
+"""
+
+import functools
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+from .errors import PluginError
+
+__all__ = ["load_plugin", "plugin_load_failures"]
+
+_LIBRARIES = Path(__file__).resolve().parent / "lib"
+_REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
+_failures: dict[str, str] = {}
+
+
+@functools.cache
+def load_plugin() -> ModuleType:
+    """Load the plugin once, and return the SWIG module.
+
+    Afterwards OpenMM knows how to deserialize a `UniSimIntegrator`, and the platforms have its kernels. A
+    platform library that can't be loaded is recorded in `plugin_load_failures`; that platform is then served
+    by the platform-independent kernel.
+
+    Raises
+    ------
+    PluginError
+        If the plugin was not built, or was built against another torch or OpenMM.
+    """
+    info = _read_build_info()
+    for name in ("torch", "openmm"):
+        _check_version(name, info[name])
+    try:
+        module = importlib.import_module("._swig", __package__)
+    except ImportError as error:
+        reason = str(error).splitlines()[0]
+        raise PluginError(
+            f"The compiled plugin of openmm_unisim can't be loaded ({reason}); {_REBUILD}."
+        ) from error
+    _load_platforms()
+    return module
+
+
+def plugin_load_failures() -> dict[str, str]:
+    """Platform libraries of this package that could not be loaded: file name to reason."""
+    return dict(_failures)
+
+
+def _read_build_info() -> dict[str, str]:
+    path = _LIBRARIES / "build_info.json"
+    try:
+        info: dict[str, str] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise PluginError(f"The compiled plugin is absent ({path}); {_REBUILD}.") from error
+    return info
+
+
+def _check_version(name: str, built: str) -> None:
+    """Import torch or OpenMM and compare its minor version with the one built against."""
+    try:
+        installed = str(importlib.import_module(name).__version__)
+    except ImportError as error:
+        raise PluginError(
+            f"{name} can't be imported ({error}); run `pip install {name}=={built}`."
+        ) from error
+    if _minor(installed) != _minor(built):
+        raise PluginError(
+            f"The compiled plugin was built against {name} {built}, and {name} {installed} is installed; "
+            f"{_REBUILD}, or run `pip install {name}=={built}`."
+        )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split("+")[0].split(".")[:2]
+
+
+def _load_platforms() -> None:
+    import openmm
+
+    for library in sorted((_LIBRARIES / "plugins").glob("*.so")):
+        try:
+            openmm.Platform.loadPluginLibrary(str(library))
+        except Exception as error:  # OpenMM raises its own class, and every failure belongs in the record
+            _failures[library.name] = str(error).splitlines()[0]

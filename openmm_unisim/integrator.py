@@ -1,0 +1,266 @@
+"""`UniSimIntegrator` as Python users see it: Topologies, units and named errors around the C++ integrator."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import openmm
+from openmm import app, unit
+
+from ._plugin import load_plugin
+from .elements import ATOMIC_NUMBERS
+from .errors import ConfigError, MissingHydrogensError, ModelDomainError, ModelFileError, UnknownElementError
+from .export.metadata import ModelMetadata, read_metadata
+from .pretrained.registry import resolve_model
+from .units import in_unit
+
+__all__ = ["UniSimIntegrator"]
+
+_swig = load_plugin()
+_PROTEIN = set(
+    "ACE ALA ARG ASN ASP CYS CYX GLN GLU GLY HIS HID HIE HIP ILE LEU LYS MET NME PHE PRO SER THR TRP TYR "
+    "VAL".split()
+)
+_WATER = {"HOH", "WAT", "SOL", "H2O", "TIP3", "TIP4", "SPC"}
+
+
+class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,misc]
+    """An OpenMM integrator whose steps are jumps of a trained UniSim model.
+
+    One step advances the System by the model's lag time, typically 10 to 100 ps. It replaces a femtosecond
+    integrator in any script: only the line that creates the integrator changes. Forces that act once per
+    step, such as barostats, act once per jump.
+
+    Parameters
+    ----------
+    model : str or Path
+        A registered name (``openmm-unisim models`` lists them) or the path of a ``.unisim.pt`` file.
+    topology : openmm.app.Topology
+        Gives elements and bonds. Atoms without an element (virtual sites) follow their molecule.
+    temperature : float or Quantity
+        K.
+    numSubsteps : int
+        Substeps of a jump; 0 is the number that the model was made for.
+    particles : sequence of int, optional
+        Indices of the atoms that jump, whole molecules only; the others stay where they are. Default: all.
+    acceptanceMode : int
+        ``UniSimIntegrator.AcceptAll``, or ``UniSimIntegrator.MetropolisHastings``, which is exact whatever
+        the quality of the model.
+    randomNumberSeed : int
+        0 chooses one for each Context. The same seed gives the same noise on every platform.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such model, or its file is damaged, of a newer format, or fails its checksum.
+    ModelDomainError
+        If the temperature, the number of substeps or the molecules are outside what the model was made for.
+    UnknownElementError, MissingHydrogensError
+        If the Topology has atoms that the model doesn't know, or lacks hydrogens.
+    ConfigError
+        If a unit or an index is wrong.
+
+    Examples
+    --------
+    >>> integrator = UniSimIntegrator("ala2", pdb.topology, 300 * unit.kelvin)  # doctest: +SKIP
+    >>> simulation = app.Simulation(pdb.topology, system, integrator)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        topology: app.Topology,
+        temperature: Any,
+        numSubsteps: int = 0,
+        *,
+        particles: Sequence[int] | None = None,
+        acceptanceMode: int = _swig.UniSimIntegrator.AcceptAll,
+        randomNumberSeed: int = 0,
+    ):
+        path = Path(resolve_model(model)).resolve()
+        metadata = read_metadata(path)
+        kelvin = in_unit(temperature, unit.kelvin, "temperature")
+        _check_temperature(kelvin, metadata, acceptanceMode)
+        atoms = _jumping_atoms(topology, particles, metadata)
+        bonds = _jumping_bonds(topology, atoms)
+        try:
+            super().__init__(str(path), kelvin)
+        except openmm.OpenMMException as error:
+            raise ModelFileError(str(error)) from error
+        self.setNumSubsteps(numSubsteps)
+        super().setAcceptanceMode(acceptanceMode)
+        self.setRandomNumberSeed(randomNumberSeed)
+        everything = len(atoms) == topology.getNumAtoms()
+        self.setParticles([] if everything and particles is None else [atom.index for atom in atoms])
+        self.setAtomicNumbers([atom.element.atomic_number for atom in atoms])
+        self.setBonds(bonds)
+
+    def getLagTime(self) -> unit.Quantity:
+        """Time by which one step advances the System."""
+        return super().getLagTime() * unit.picosecond
+
+    def getTemperature(self) -> unit.Quantity:
+        """Temperature of the heat bath."""
+        return super().getTemperature() * unit.kelvin
+
+    def setTemperature(self, temperature: Any) -> None:
+        """Set the temperature of the heat bath, K or a Quantity, within the model's range."""
+        kelvin = in_unit(temperature, unit.kelvin, "temperature")
+        _check_temperature(kelvin, self._metadata(), self.getAcceptanceMode())
+        super().setTemperature(kelvin)
+
+    def setStepSize(self, size: Any) -> None:
+        """Set the step size, ps or a Quantity: every value but the lag time is an error."""
+        super().setStepSize(in_unit(size, unit.picosecond, "step size"))
+
+    def setNumSubsteps(self, number: int) -> None:
+        """Set the number of substeps of a jump; 0 is the number that the model was made for."""
+        try:
+            super().setNumSubsteps(number)
+        except openmm.OpenMMException as error:
+            raise ModelDomainError(str(error)) from error
+
+    def setParticles(self, particles: Iterable[int]) -> None:
+        """Set the System indices of the particles that jump; none means all. For the next Context."""
+        super().setParticles([int(index) for index in particles])
+
+    def setAtomicNumbers(self, atomicNumbers: Iterable[int]) -> None:
+        """Set the atomic numbers of the particles that jump, in their order. For the next Context."""
+        super().setAtomicNumbers([int(number) for number in atomicNumbers])
+
+    def setBonds(self, bonds: Iterable[Sequence[int]]) -> None:
+        """Set the bonds between the particles that jump, as pairs of System indices. For the next Context."""
+        super().setBonds([(int(first), int(second)) for first, second in bonds])
+
+    @classmethod
+    def isinstance(cls, integrator: openmm.Integrator) -> bool:
+        """Whether an OpenMM integrator, however it was obtained, is a UniSimIntegrator."""
+        return bool(_swig.UniSimIntegrator._isinstance(integrator))
+
+    @classmethod
+    def cast(cls, integrator: openmm.Integrator) -> "UniSimIntegrator":
+        """The given integrator as a `UniSimIntegrator`.
+
+        `openmm.XmlSerializer.deserialize` and `openmm.CompoundIntegrator.getIntegrator` return a plain
+        `openmm.Integrator`, since OpenMM knows its own classes only.
+        """
+        if not cls.isinstance(integrator):
+            raise ConfigError(f"{integrator!r} is no UniSimIntegrator; give one.")
+        found = cls._adopt(_swig.UniSimIntegrator._cast(integrator))
+        found._original = integrator  # owns the C++ object, so it has to stay alive
+        return found
+
+    @classmethod
+    def _adopt(cls, raw: Any) -> "UniSimIntegrator":
+        """An object of this class around the C++ object of another one."""
+        new: UniSimIntegrator = cls.__new__(cls)
+        new.this = raw.this
+        return new
+
+    def _metadata(self) -> ModelMetadata:
+        return ModelMetadata.from_strings(
+            {key: self.getModelMetadata(key) for key in ModelMetadata.model_fields}, self.getModelFile()
+        )
+
+    def __getstate__(self) -> str:
+        return str(self._toXml())
+
+    def __setstate__(self, xml: str) -> None:
+        self.this = _swig.UniSimIntegrator._fromXml(xml).this
+
+    def __copy__(self) -> "UniSimIntegrator":
+        return self._adopt(_swig.UniSimIntegrator._fromXml(self._toXml()))
+
+    def __deepcopy__(self, memo: dict) -> "UniSimIntegrator":
+        return self.__copy__()
+
+
+def _check_temperature(kelvin: float, metadata: ModelMetadata, mode: int) -> None:
+    """Outside the model's range: an error; in Metropolis mode, where only efficiency suffers, a warning."""
+    low, high = metadata.temperature_range_K
+    if low <= kelvin <= high:
+        return
+    if kelvin <= 0:
+        raise ConfigError(f"temperature = {kelvin:g} K must be positive.")
+    message = f"Temperature {kelvin:g} K is outside the {low:g} to {high:g} K that the model was made for"
+    if mode != UniSimIntegrator.MetropolisHastings:
+        raise ModelDomainError(f"{message}; choose one within, or a model trained for it.")
+    warnings.warn(f"{message}; jumps stay exact but will rarely be accepted.", UserWarning, stacklevel=3)
+
+
+def _jumping_atoms(
+    topology: app.Topology, particles: Sequence[int] | None, metadata: ModelMetadata
+) -> list[app.topology.Atom]:
+    """Atoms that jump, in the order in which the model sees them, all of known elements."""
+    everything = list(topology.atoms())
+    if particles is None:
+        atoms = [atom for atom in everything if atom.element is not None]
+        _check_no_water(topology, metadata)
+    else:
+        for index in particles:
+            if not 0 <= int(index) < len(everything):
+                raise ConfigError(
+                    f"particles holds {index}, but the Topology has atoms 0 to {len(everything) - 1}."
+                )
+        atoms = [everything[int(index)] for index in particles]
+    if not atoms:
+        raise ConfigError("No atom is left to jump; give a Topology with elements, or other particles.")
+    for atom in atoms:
+        _check_element(atom, metadata)
+    _check_hydrogens(atoms)
+    return atoms
+
+
+def _check_element(atom: app.topology.Atom, metadata: ModelMetadata) -> None:
+    if atom.element is not None and atom.element.atomic_number in metadata.elements:
+        return
+    what = "no element" if atom.element is None else f"element {atom.element.symbol}"
+    known = ", ".join(app.Element.getByAtomicNumber(z).symbol for z in sorted(metadata.elements))
+    reason = "" if atom.element is None or atom.element.atomic_number in ATOMIC_NUMBERS else " (nor does any)"
+    raise UnknownElementError(
+        f"A{_name(atom)[1:]} has {what}, which this model does not know{reason}; it knows {known}, so leave "
+        "that molecule out of `particles` or use another model."
+    )
+
+
+def _check_hydrogens(atoms: Sequence[app.topology.Atom]) -> None:
+    """Refuse structures as crystallography gives them: residues with carbon that have no hydrogens."""
+    with_hydrogen = {atom.residue for atom in atoms if atom.element.atomic_number == 1}
+    for atom in atoms:
+        bare = atom.element.atomic_number == 6 and atom.residue not in with_hydrogen
+        if bare and (not with_hydrogen or atom.residue.name in _PROTEIN):
+            raise MissingHydrogensError(
+                f"Residue {atom.residue.name} {atom.residue.id} has carbon but no hydrogens; add them, e.g. "
+                "with `Modeller.addHydrogens` or pdbfixer, since the model moves all atoms."
+            )
+
+
+def _check_no_water(topology: app.Topology, metadata: ModelMetadata) -> None:
+    waters = sum(residue.name in _WATER for residue in topology.residues())
+    if waters > 0 and topology.getNumResidues() > waters and not metadata.periodic:
+        raise ModelDomainError(
+            f"The Topology has {waters} water molecules, and this model was made for molecules without "
+            "explicit water; give the atoms that jump as `particles`, or use an implicit solvent."
+        )
+
+
+def _jumping_bonds(topology: app.Topology, atoms: Sequence[app.topology.Atom]) -> list[tuple[int, int]]:
+    """Bonds between the atoms that jump; one that crosses their boundary is an error."""
+    jumping = {atom.index for atom in atoms}
+    bonds = []
+    for bond in topology.bonds():
+        ends = (bond.atom1.index, bond.atom2.index)
+        inside = sum(end in jumping for end in ends)
+        if inside == 1 and bond.atom1.element is not None and bond.atom2.element is not None:
+            raise ConfigError(
+                f"particles cuts the bond between {_name(bond.atom1)} and {_name(bond.atom2)}; "
+                "let whole molecules jump."
+            )
+        if inside == 2:
+            bonds.append(ends)
+    return bonds
+
+
+def _name(atom: app.topology.Atom) -> str:
+    return f"atom {atom.index} ({atom.name} of {atom.residue.name} {atom.residue.id})"
