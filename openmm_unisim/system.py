@@ -4,6 +4,7 @@ The implicit-solvent environment uses OpenMM's native `GBSAOBCForce`. OpenMM's o
 `CustomGBForce` with the same energy that is up to 36 times slower (docs/decisions); the parameters are read from it.
 """
 
+import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,12 @@ def build_capped_peptide(letters: str) -> Molecule:
             positions.append(np.asarray(atom.get_coord(), dtype=float) * 0.1)
     topology.createStandardBonds()
     modeller = app.Modeller(topology, np.array(positions) * unit.nanometer)
-    modeller.addHydrogens(app.ForceField(FORCE_FIELD), pH=7.0, platform=get_platform("Reference"))
+    before = random.getstate()
+    random.seed(0)  # Modeller places new hydrogens with Python's global generator: make that repeatable
+    try:
+        modeller.addHydrogens(app.ForceField(FORCE_FIELD), pH=7.0, platform=get_platform("Reference"))
+    finally:
+        random.setstate(before)
     coordinates = np.array(modeller.positions.value_in_unit(unit.nanometer))
     return Molecule(f"ACE-{letters}-NME", modeller.topology, coordinates)
 

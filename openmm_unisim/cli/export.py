@@ -1,0 +1,56 @@
+"""`openmm-unisim calibrate` and `openmm-unisim export`: from a training run to a model file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command("calibrate")(calibrate)
+    app.command("export")(export)
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="Run folder of `train vector-field`.")],
+    output: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("weights.safetensors"),
+    pairs: Annotated[int, typer.Option(help="Held-out residuals per time.")] = 256,
+    threads: Annotated[int, typer.Option(help="torch threads.")] = 1,
+) -> None:
+    """Fit the posterior variances of a trained field on held-out pairs and write its weights file."""
+    import torch
+
+    from ..data.pairs import PairSource
+    from ..export.conditioned import save_conditioned
+    from ..model.conditioned import ConditionedConfig, ConditionedField
+    from ..training.calibration import calibrate as fit
+    from ..training.run_state import read_run
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    tensors, step, record = read_run(run / "run.safetensors")
+    config = ConditionedConfig(**record["config"]["model"])
+    field = ConditionedField(config)
+    field.load_state_dict({k[len("ema.") :]: v for k, v in tensors.items() if k.startswith("ema.")})
+    source = PairSource.load(record["config"]["valid_files"] or record["config"]["train_files"][-1:])
+    lag = record["config"]["lag_time"]
+    knots, log_variances = fit(
+        field.eval(), source, lag, pairs=pairs, progress=lambda k, v: print(f"time {k}: log-likelihood {v:.3f}")
+    )
+    save_conditioned(output, field, config, knots, log_variances, lag, record["protocol"], record | {"steps_done": step})
+    print(f"{output}: weights after {step} steps")
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="Weights file (safetensors).")],
+    output: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.unisim.pt"),
+    substeps: Annotated[int, typer.Option(help="Default substeps of a jump.")] = 20,
+    grid_power: Annotated[float, typer.Option(help="Power of the symmetric time grid; 0 is the uniform grid.")] = 2.5,
+    covariance: Annotated[str, typer.Option(help="group-wise or isotropic.")] = "group-wise",
+) -> None:
+    """Write the TorchScript model file of a weights file, with its metadata and checksum."""
+    from ..export.conditioned import export_conditioned
+
+    metadata = export_conditioned(weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance)
+    print(f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, weights {metadata.weights_sha256[:12]}")

@@ -1,0 +1,100 @@
+"""From trained weights of the conditioned form to a model file.
+
+The weights file (safetensors) holds the field, the fitted posterior variances and, in its header, the protocol of the
+training data. It is the exchange format; the model file is built from it (docs/decisions).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, ConfigError
+from ..model.checkpoint import load_into, load_weights, save_weights
+from ..model.conditioned import ConditionedConfig, ConditionedField
+from .exporter import save_model_file
+from .metadata import ModelMetadata
+from .scripted import ConditionedJump
+
+KIND = "conditioned_field"
+
+
+class _Calibrated(nn.Module):
+    """A field and its posterior variances, as they are stored together."""
+
+    def __init__(self, field: ConditionedField, knots: Tensor, log_variances: Tensor) -> None:
+        super().__init__()
+        self.field = field
+        self.register_buffer("knots", knots)
+        self.register_buffer("log_variances", log_variances)
+
+
+def save_conditioned(
+    path: Path, field: ConditionedField, config: ConditionedConfig, knots: Tensor, log_variances: Tensor,
+    lag_time: float, protocol: dict[str, Any], record: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write the weights file of a trained, calibrated field.
+
+    Parameters
+    ----------
+    path : Path
+    field, config
+        The network and its sizes.
+    knots, log_variances : Tensor
+        From `training.calibration.calibrate`.
+    lag_time : float, ps
+    protocol : dict
+        Attributes of the training data (environment, force field, temperature, masses, friction, elements).
+    record : dict
+        Training configuration and provenance.
+    """
+    extra = {"lag_time": lag_time, "protocol": protocol, "record": record}
+    save_weights(path, _Calibrated(field, knots, log_variances), KIND, config, extra)
+
+
+def load_conditioned(path: Path) -> tuple[ConditionedField, Tensor, Tensor, dict[str, Any]]:
+    """Field, knots, logarithms of the variances and the header's record of a weights file."""
+    kind, settings, state, extra = load_weights(path)
+    if kind != KIND:
+        raise CheckpointError(f"'{path}' holds weights of kind '{kind}', not '{KIND}'; give a conditioned field's weights.")
+    knots, log_variances = state["knots"], state["log_variances"]
+    module = _Calibrated(ConditionedField(ConditionedConfig(**settings)), torch.zeros_like(knots), log_variances)
+    load_into(module, state, str(path))
+    return module.field.eval(), knots, log_variances, extra
+
+
+def export_conditioned(
+    weights: Path, output: Path, *, substeps: int = 20, grid_power: float = 2.5, covariance: str = "group-wise"
+) -> ModelMetadata:
+    """Write the model file of a weights file.
+
+    Parameters
+    ----------
+    weights, output : Path
+    substeps : int
+        Default number of substeps of a jump.
+    grid_power : float
+        p of the symmetric grid, 0 for the uniform one.
+    covariance : {"group-wise", "isotropic"}
+    """
+    if covariance not in ("group-wise", "isotropic"):
+        raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
+    field, knots, log_variances, extra = load_conditioned(weights)
+    protocol = extra["protocol"]
+    elements = sorted(set(protocol["atomic_numbers"]))
+    if covariance == "isotropic":
+        knots, log_variances = knots[:0], log_variances[:0]
+    module = ConditionedJump(field, extra["lag_time"], grid_power, knots, log_variances, torch.tensor(elements))
+    temperature = float(protocol["temperature_K"])
+    data = f"{protocol['name']}, {protocol['environment']}, {temperature:g} K, {len(extra['record']['data'])} walkers"
+    metadata = ModelMetadata(
+        lag_time_ps=extra["lag_time"], training_temperature_K=temperature,
+        temperature_range_K=(temperature - 1, temperature + 1), elements=tuple(elements),
+        cutoff_nm=field.cutoff / 10, periodic=False, symmetry="O(3)", conditioned_on_initial=True, needs_bonds=True,
+        default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
+        constraints="none", masses=f"hydrogen {protocol['hydrogen_mass_Da']:g} Da, taken from its heavy atom",
+        friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=0.0, guidance="none",
+        forces_required=False, default_guidance_scale=0.0, scalar_type="float32", training_data=data, license="MIT",
+    )  # fmt: skip
+    return save_model_file(module, metadata, output)

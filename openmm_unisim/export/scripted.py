@@ -1,0 +1,153 @@
+"""The conditioned vector field behind the step contract: nm in, nm out, one substep's law (docs/model_file.md)."""
+
+import math
+from typing import Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ..interpolant.covariance import (
+    N_CLASSES,
+    gaussian_log_density,
+    gaussian_step,
+    posterior_covariance,
+    posterior_precision,
+    step_covariance,
+    step_mean,
+    stiff_pairs,
+)
+from ..interpolant.schedule import symmetric_power_grid, uniform_grid
+from ..model.bond_graph import adjacency_matrix, bond_distance
+from ..model.conditioned import ConditionedField
+from ..model.embedding import ElementIndex
+from ..units import ANGSTROM_PER_NM
+
+MOST_SUBSTEPS = 1000
+
+
+class ConditionedJump(nn.Module):
+    """One substep of a jump.
+
+    Parameters
+    ----------
+    field : ConditionedField
+    lag_time : float, ps
+    grid_power : float
+        p of the symmetric grid; 0 means the uniform grid.
+    knots : Tensor, shape (n_knots,)
+        Logits of t at which the variances were fitted, ascending; empty means isotropic (Euler-Maruyama) noise.
+    log_variances : Tensor, shape (n_knots, N_CLASSES)
+        Logarithms of S_g and S_rest in angstrom^2.
+    elements : Tensor, shape (n_elements,), int64
+        Atomic numbers that occurred in training.
+    """
+
+    def __init__(
+        self, field: ConditionedField, lag_time: float, grid_power: float, knots: Tensor, log_variances: Tensor,
+        elements: Tensor,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.field = field
+        self.lag_time = float(lag_time)
+        self.grid_power = float(grid_power)
+        self.nm = 1.0 / ANGSTROM_PER_NM
+        self.angstrom = float(ANGSTROM_PER_NM)
+        self.most_substeps = MOST_SUBSTEPS
+        self.group_wise = knots.numel() > 0
+        self.element_index = ElementIndex()
+        self.register_buffer("knots", knots.double())
+        self.register_buffer("log_variances", log_variances.double().reshape(-1, N_CLASSES))
+        self.register_buffer("elements", elements)
+
+    def variances(self, t: Tensor) -> Tensor:
+        """S_g and S_rest at t, linear in logit(t) between the knots; shape (n_copies, N_CLASSES)."""
+        bounded = t.double().clamp(1e-5, 1.0 - 1e-5)
+        logit = (bounded.log() - torch.log1p(-bounded)).clamp(self.knots[0], self.knots[-1])
+        above = torch.searchsorted(self.knots, logit).clamp(1, self.knots.numel() - 1)
+        low, high = self.knots[above - 1], self.knots[above]
+        share = ((logit - low) / (high - low)).unsqueeze(1)
+        return ((1.0 - share) * self.log_variances[above - 1] + share * self.log_variances[above]).exp()
+
+    def end_point(
+        self, positions: Tensor, initial: Tensor, z_index: Tensor, adjacency: Tensor, distance: Tensor, t: Tensor
+    ) -> Tensor:
+        """xhat_1 in angstrom."""
+        end, _ = self.field(positions, initial, t.to(positions.dtype), self.lag_time, z_index, adjacency, distance)
+        return end
+
+    def law(
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
+        t_next: Tensor, forces: Tensor,
+    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
+        """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double."""
+        if not bool(torch.isin(atomic_numbers, self.elements).all()):
+            unknown = atomic_numbers[torch.logical_not(torch.isin(atomic_numbers, self.elements))]
+            raise RuntimeError("Atomic number " + str(int(unknown[0].item())) + " did not occur in this model's training.")
+        if forces.numel() > 0:
+            raise RuntimeError("This model takes no forces; it was exported with guidance none.")
+        z_index = self.element_index(atomic_numbers)
+        adjacency = adjacency_matrix(bonds, atomic_numbers.size(0))
+        distance = bond_distance(adjacency)
+        x, x0 = positions * self.angstrom, initial_positions * self.angstrom
+        end = self.end_point(x, x0, z_index, adjacency.to(x.dtype), distance, t)
+        t, t_next = t.double(), t_next.double()
+        mean = step_mean(x, end, t, t_next)
+        sigma = self.field.sigma
+        if self.group_wise:
+            hydrogen = atomic_numbers == 1
+            pairs, kind = stiff_pairs(distance, hydrogen)
+            precision = posterior_precision(end, x0, pairs, kind, hydrogen, self.variances(t))
+            covariance = step_covariance(posterior_covariance(precision), t, t_next, sigma)
+            return mean, torch.linalg.cholesky(covariance)
+        scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)
+        return mean, scale * torch.eye(3 * x.size(1), dtype=torch.float64, device=x.device)
+
+    @torch.jit.export
+    def step(
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
+        t_next: Tensor, kT: float, forces: Tensor, guidance_scale: float, box_vectors: Tensor, noise: Tensor,
+    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
+        """Next positions (nm) and their log density (of nm coordinates); see docs/model_file.md."""
+        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
+        following = (gaussian_step(mean, factor, noise) * self.nm).to(positions.dtype)
+        density = gaussian_log_density(following.double() * self.angstrom, mean, factor)
+        return following, density + mean.size(1) * 3 * math.log(self.angstrom)
+
+    @torch.jit.export
+    def log_density(
+        self, next_positions: Tensor, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor,
+        bonds: Tensor, t: Tensor, t_next: Tensor, kT: float, forces: Tensor, guidance_scale: float,
+        box_vectors: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """Log density of a given substep, shape (n_copies,), double."""
+        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
+        density = gaussian_log_density(next_positions.double() * self.angstrom, mean, factor)
+        return density + mean.size(1) * 3 * math.log(self.angstrom)
+
+    @torch.jit.export
+    def guidance_points(
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
+        t_next: Tensor, kT: float, forces: Tensor, guidance_scale: float, box_vectors: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """No forces are wanted."""
+        return torch.zeros([0], dtype=positions.dtype, device=positions.device)
+
+    @torch.jit.export
+    def time_grid(self, n: int) -> Tensor:
+        """Interpolant times, shape (n+1,)."""
+        if n < 2 or n > self.most_substeps:
+            raise RuntimeError("This model offers 2 to " + str(self.most_substeps) + " substeps, not " + str(n) + ".")
+        if self.grid_power > 0.0:
+            return symmetric_power_grid(n, self.grid_power)
+        return uniform_grid(n)
+
+    @torch.jit.export
+    def drift(
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor
+    ) -> Tensor:
+        """(xhat_1 - x_t)/(1 - t), nm."""
+        z_index = self.element_index(atomic_numbers)
+        adjacency = adjacency_matrix(bonds, atomic_numbers.size(0))
+        x, x0 = positions * self.angstrom, initial_positions * self.angstrom
+        end = self.end_point(x, x0, z_index, adjacency.to(x.dtype), bond_distance(adjacency), t)
+        return (end - x) * self.nm / (1.0 - t.to(x.dtype).view(-1, 1, 1))

@@ -1,0 +1,145 @@
+"""Shipped models by name, and the check that a model file is the one it should be.
+
+A model file is a program: loading it may run code. So a file is looked up, and its SHA-256 compared, before anything
+reads its content. A name stands for a file of this folder, listed in ``registry.json`` as
+``{name: {"file": ..., "sha256": ..., "card": ...}}``. Any other file must be named by its path; if ``PATH.sha256``
+lies beside it (the exporter writes one), it must match. A file without one is taken as it is: give such a path only
+if you trust where the file comes from.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelFileError
+from ..provenance import sha256_of_file
+
+__all__ = ["RegisteredModel", "available_models", "registered_models", "resolve_model"]
+
+FOLDER = Path(__file__).resolve().parent
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_FILE_NAME = re.compile(r"[\w][\w.+-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A shipped model.
+
+    Attributes
+    ----------
+    name : str
+    path, card : Path
+        Model file and model card.
+    sha256 : str
+        Of the model file, lower case.
+    """
+
+    name: str
+    path: Path
+    card: Path
+    sha256: str
+
+
+def registered_models(folder: Path = FOLDER) -> dict[str, RegisteredModel]:
+    """All models of ``folder/registry.json``, by name.
+
+    Raises
+    ------
+    ModelFileError
+        If the registry is missing or broken.
+    """
+    registry = folder / "registry.json"
+    try:
+        entries = json.loads(registry.read_text(encoding="utf-8"))
+        models = {name: _registered(name, entry, folder) for name, entry in entries.items()}
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"The registry {registry} can't be used ({type(error).__name__}: {error}); install openmm_unisim again."
+        ) from error
+    return models
+
+
+def available_models(folder: Path = FOLDER) -> list[str]:
+    """Names that `resolve_model` knows, sorted."""
+    return sorted(registered_models(folder))
+
+
+def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
+    """The model file that a name or a path stands for, after a check of its SHA-256.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A registered name (strings only) or a path. A name wins over a file called the same; write ``./name`` for
+        that file.
+    folder : Path
+        Where registry.json and the shipped files are.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such model, or its content isn't what the registry or ``PATH.sha256`` says.
+    """
+    models = registered_models(folder)
+    if isinstance(name_or_path, str) and name_or_path in models:
+        model = models[name_or_path]
+        if not model.path.is_file():
+            raise ModelFileError(
+                f"The file {model.path} of model {model.name} is missing; install openmm_unisim again."
+            )
+        _compare(model.path, model.sha256, "the registry", "install openmm_unisim again")
+        return model.path
+    path = Path(name_or_path)
+    if not path.exists():
+        names = ", ".join(sorted(models)) or "none are shipped yet"
+        raise ModelFileError(
+            f"{name_or_path} is neither a registered model nor a file; check the path or use a name ({names})."
+        )
+    if not path.is_file():
+        raise ModelFileError(f"{path} is not a file; give the .unisim.pt file itself.")
+    sidecar = path.with_name(path.name + ".sha256")
+    if sidecar.exists():
+        _compare(path, _read_sidecar(sidecar), str(sidecar), "fetch or export both again")
+    return path
+
+
+def _registered(name: str, entry: dict[str, str], folder: Path) -> RegisteredModel:
+    for key in ("file", "card"):
+        if not _FILE_NAME.fullmatch(entry[key]):
+            raise ModelFileError(
+                f"The registry's {key} {entry[key]!r} of model {name} is no plain file name."
+            )
+    if not _DIGEST.fullmatch(entry["sha256"]):
+        raise ModelFileError(f"The registry's sha256 of model {name} isn't 64 hexadecimal digits.")
+    return RegisteredModel(name, folder / entry["file"], folder / entry["card"], entry["sha256"].lower())
+
+
+def _read_sidecar(sidecar: Path) -> str:
+    try:
+        with open(sidecar, encoding="utf-8") as stream:
+            first = stream.read(64)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFileError(
+            f"The checksum file {sidecar} can't be read ({error}); remove or replace it."
+        ) from error
+    if not _DIGEST.fullmatch(first):
+        raise ModelFileError(f"The checksum file {sidecar} holds no SHA-256; remove or replace it.")
+    return first.lower()
+
+
+def _compare(path: Path, expected: str, source: str, cure: str) -> None:
+    try:
+        found = sha256_of_file(path)
+    except OSError as error:
+        raise ModelFileError(
+            f"Model file {path} can't be read ({error.strerror}); check its permissions."
+        ) from error
+    if found != expected:
+        raise ModelFileError(
+            f"Model file {path} has the SHA-256 {found[:12]}..., but {source} says {expected[:12]}...; {cure}."
+        )

@@ -1,0 +1,38 @@
+"""Losses and the sampling of interpolant times for the conditioned vector field; one function each.
+
+The end-point loss at unit variance, |xhat_1 - x_1|^2 / c_out(t)^2, weighs times near 1 by 1/(sigma^2 (1-t)); with
+log-uniform sampling in 1 - t this comes close to the weight dt/(1-t)^2 of the Kullback-Leibler divergence between
+path laws (docs/theory.md).
+"""
+
+import torch
+from torch import Generator, Tensor
+
+from ..interpolant.bridge import output_scale
+from .config import TimeDensity
+
+
+def draw_times(size: int, density: TimeDensity, generator: Generator) -> Tensor:
+    """Interpolant times, shape (size,), dense at both ends."""
+    choice = torch.rand(size, generator=generator) * (density.uniform + density.start + density.end)
+    u = torch.rand(size, generator=generator)
+    low = torch.log(torch.tensor(density.shortest))
+    high = torch.log(torch.tensor(0.5))
+    near = torch.exp(low + (high - low) * u)
+    near_zero = torch.where(torch.rand(size, generator=generator) < density.exactly_zero, torch.zeros(size), near)
+    t = torch.where(choice < density.start, near_zero, 1.0 - near)
+    return torch.where(choice >= density.start + density.end, u.clamp(1e-4, 1 - 1e-4), t)
+
+
+def end_point_error(predicted: Tensor, end: Tensor, t: Tensor, sigma: float, displacement: float) -> Tensor:
+    """Squared error of the end point in units of its spread, shape (n_copies,)."""
+    spread = output_scale(t, sigma, displacement)
+    return (predicted - end).square().mean((1, 2)) / spread.square()
+
+
+def reference_length_error(reference: Tensor, end: Tensor, distance: Tensor) -> Tensor:
+    """Squared error of the reference lengths of 1-2 and 1-3 pairs, in units of 0.05 angstrom; scalar."""
+    stiff = torch.nonzero((distance == 1) | (distance == 2))
+    first, second = stiff[:, 0], stiff[:, 1]
+    length = (end[:, first] - end[:, second]).norm(dim=-1).mean(0)
+    return ((reference[first, second] - length) / 0.05).square().mean()

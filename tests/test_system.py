@@ -1,0 +1,64 @@
+"""Molecules and Systems."""
+
+import openmm
+import pytest
+from openmm import app, unit
+
+from openmm_unisim.errors import ConfigError, MissingHydrogensError, PlatformError, StructureError
+from openmm_unisim.system import FORCE_FIELD, create_system, get_platform, load_molecule, parse_sequence
+
+
+def energy(system, positions) -> float:
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), get_platform("Reference"))
+    context.setPositions(positions)
+    return context.getState(getEnergy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+
+
+def test_native_gb_has_the_energy_of_obc2_xml():
+    molecule = load_molecule("ACE-WS-NME")
+    custom = app.ForceField(FORCE_FIELD, "implicit/obc2.xml").createSystem(molecule.topology)
+    native = create_system(molecule, "obc2")
+    assert any(isinstance(force, openmm.GBSAOBCForce) for force in native.getForces())
+    assert energy(native, molecule.positions) == pytest.approx(energy(custom, molecule.positions), abs=1e-3)
+
+
+@pytest.mark.parametrize(("text", "letters"), [("ACE-ALA-NME", "A"), ("ACE-NW-NME", "NW"), ("ACE-G-TRP-NME", "GW")])
+def test_sequences(text, letters):
+    assert parse_sequence(text) == letters
+
+
+def test_every_residue_builds_and_has_parameters():
+    for letter in "ARNDCQEGHILKMFPSTWYV":
+        create_system(load_molecule(f"ACE-{letter}-NME"), "vacuum")
+
+
+def test_prmtop_loads_through_parmed(tmp_path):
+    import parmed
+
+    molecule = load_molecule("ACE-ALA-NME")
+    system = app.ForceField(FORCE_FIELD).createSystem(molecule.topology)
+    structure = parmed.openmm.load_topology(molecule.topology, system, molecule.positions * unit.nanometer)
+    structure.save(str(tmp_path / "ala.prmtop"))
+    structure.save(str(tmp_path / "ala.inpcrd"), format="rst7")
+    loaded = load_molecule(tmp_path / "ala.prmtop")
+    assert loaded.bonds.shape == (21, 2)
+    vacuum = energy(create_system(loaded, "vacuum"), loaded.positions)
+    assert vacuum == pytest.approx(energy(create_system(molecule, "vacuum"), molecule.positions), abs=0.05)
+
+
+def test_named_errors(tmp_path):
+    with pytest.raises(StructureError, match="XYZ"):
+        load_molecule("ACE-XYZ-NME")
+    with pytest.raises(StructureError, match="neither a file"):
+        load_molecule("nothing.pdb")
+    (tmp_path / "bad.pdb").write_text("ATOM broken\n")
+    with pytest.raises(StructureError, match=r"bad\.pdb"):
+        load_molecule(tmp_path / "bad.pdb")
+    heavy = "ATOM      1  CH3 ACE A   1       0.000   0.000   0.000  1.00  0.00           C\nEND\n"
+    (tmp_path / "heavy.pdb").write_text(heavy)
+    with pytest.raises(MissingHydrogensError, match="pdbfixer"):
+        load_molecule(tmp_path / "heavy.pdb")
+    with pytest.raises(PlatformError, match="Reference"):
+        get_platform("Quantum")
+    with pytest.raises(ConfigError, match="vacuum"):
+        create_system(load_molecule("ACE-ALA-NME"), "milk")
