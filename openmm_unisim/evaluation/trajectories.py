@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import mdtraj
 import numpy as np
 from numpy.typing import NDArray
-from openmm import app
+from openmm import app, unit
 
 from openmm_unisim.errors import DataError, StructureError
-
-_SELF_CONTAINED = (".npz", ".pdb", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def load_topology(path: str | Path) -> tuple[mdtraj.Topology, NDArray[np.float32
         ) from error
     except Exception as error:  # OpenMM raises whatever its parser stumbles over
         raise StructureError(f"'{path}' can't be read as a PDB file ({error}); give a valid one.") from error
-    positions = pdb.getPositions(asNumpy=True)
-    return mdtraj.Topology.from_openmm(pdb.topology), np.asarray(positions._value, dtype=np.float32)
+    positions = pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return mdtraj.Topology.from_openmm(pdb.topology), positions.astype(np.float32)
 
 
 def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -> LoadedTrajectory:
@@ -62,7 +61,7 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
     ----------
     path : str or Path
         ``.npz`` with ``positions`` in nm (and ``frame_spacing_ps``), an HDF5 file of `openmm-unisim
-        generate`, or anything that mdtraj reads (XTC, DCD, its own HDF5, PDB).
+        generate` or of mdtraj, or anything else that mdtraj reads (XTC, DCD, PDB).
     topology : mdtraj.Topology, optional
         Needed for containers that hold none; must name the same atoms in the same order.
 
@@ -100,12 +99,15 @@ def _read(path: Path, topology: mdtraj.Topology | None) -> Contents:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _read_npz(path)
-    if suffix in (".h5", ".hdf5") and not _is_mdtraj_hdf5(path):
-        return _read_training_file(path)
-    if topology is None and suffix not in _SELF_CONTAINED:
+    if suffix in (".h5", ".hdf5"):
+        return _read_hdf5(path)
+    if suffix == ".pdb":
+        loaded = mdtraj.load(str(path))
+        return loaded.xyz, loaded.topology, None
+    if topology is None:
         raise DataError(f"'{path}' holds no topology; give a PDB file with it.")
-    loaded = mdtraj.load(str(path)) if suffix in _SELF_CONTAINED else mdtraj.load(str(path), top=topology)
-    return loaded.xyz, loaded.topology, _spacing(loaded.time) if suffix != ".pdb" else None
+    loaded = mdtraj.load(str(path), top=topology)
+    return loaded.xyz, loaded.topology, _spacing(loaded.time)
 
 
 def _read_npz(path: Path) -> Contents:
@@ -118,21 +120,19 @@ def _read_npz(path: Path) -> Contents:
         return archive["positions"], None, spacing
 
 
-def _is_mdtraj_hdf5(path: Path) -> bool:
-    import h5py
-
+def _read_hdf5(path: Path) -> Contents:
+    """A training file of ours, or mdtraj's layout (read here since mdtraj needs PyTables for it)."""
     with h5py.File(path, "r") as file:
-        return "coordinates" in file
-
-
-def _read_training_file(path: Path) -> Contents:
+        if "coordinates" in file:
+            times = file["time"][:] if "time" in file else np.zeros(1)
+            return file["coordinates"][:], None, _spacing(times)
     from openmm_unisim.data import trajectory_file
 
     contents = trajectory_file.read(path)
     return contents.positions, None, float(contents.attributes["frame_spacing_ps"])
 
 
-def _spacing(times: NDArray[np.float32]) -> float | None:
+def _spacing(times: NDArray[np.floating]) -> float | None:
     """Time between frames, ps, if it is even to 1 % (XTC stores single precision); else None."""
     steps = np.diff(np.asarray(times, dtype=np.float64))
     if len(steps) == 0 or steps.min() <= 0.0:

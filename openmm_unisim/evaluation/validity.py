@@ -203,8 +203,10 @@ def _count_bonds(
 ) -> tuple[float | None, float | None, int | None, int | None]:
     """Largest heavy and X-H deviation (nm), frames with a bond off, frames with a bond broken."""
     pairs = bond_pairs(topology)
-    if lengths is None or len(pairs) == 0 or len(frames) == 0:
+    if lengths is None or len(pairs) == 0:
         return None, None, None, None
+    if len(frames) == 0:
+        return None, None, 0, 0
     elements = [atom.element.symbol for atom in topology.atoms]
     with_hydrogen = np.array(["H" in (elements[i], elements[j]) for i, j in pairs])
     worst = np.zeros((len(frames), 2))
