@@ -59,6 +59,10 @@ class GaussianToy(nn.Module):
         """
         raise NotImplementedError
 
+    def bend(self, mean: Tensor) -> Tensor:
+        """Change of the mean in `step` and `log_density` alike; none here."""
+        return mean
+
     def spoil(self, mean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """What `step` does to the mean before adding noise; nothing here."""
         return mean
@@ -73,10 +77,11 @@ class GaussianToy(nn.Module):
             raise RuntimeError("Atomic number " + str(number) + " is unknown to this model.")
         if positions.dtype != self.scalar.dtype:
             raise RuntimeError("The positions have another scalar type than this model.")
-        return self.moments(
+        mean, variance = self.moments(
             positions.double(), initial_positions.double(), t.double().reshape(-1, 1, 1),
             t_next.double().reshape(-1, 1, 1), kT, forces.double(), guidance_scale,
         )  # fmt: skip
+        return self.bend(mean), variance
 
     def gaussian(self, following: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Log density, shape (n_copies,), double; nan where the variance is zero (no density)."""

@@ -1,10 +1,10 @@
 """Shipped models by name, and the check that a model file is the one it should be.
 
-A model file is a program: loading it may run code. So a file is looked up, and its SHA-256 compared, before anything
-reads its content. A name stands for a file of this folder, listed in ``registry.json`` as
-``{name: {"file": ..., "sha256": ..., "card": ...}}``. Any other file must be named by its path; if ``PATH.sha256``
-lies beside it (the exporter writes one), it must match. A file without one is taken as it is: give such a path only
-if you trust where the file comes from.
+A model file is a program: loading it may run code. So a file is looked up, and its SHA-256 compared, before
+anything reads its content. A name stands for a file in this folder, listed in ``registry.json`` as
+``{name: {"file": ..., "sha256": ..., "card": ...}}``. Any other file must be named by its path; if
+``PATH.sha256`` lies beside it (the exporter writes one), it must match. A file without one is taken as it is:
+give such a path only if you trust where the file comes from.
 """
 
 import json
@@ -19,7 +19,7 @@ __all__ = ["RegisteredModel", "available_models", "registered_models", "resolve_
 
 FOLDER = Path(__file__).resolve().parent
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-_FILE_NAME = re.compile(r"[\w][\w.+-]*", re.ASCII)
+_RELATIVE_PATH = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)  # stays inside the folder
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def registered_models(folder: Path = FOLDER) -> dict[str, RegisteredModel]:
         models = {name: _registered(name, entry, folder) for name, entry in entries.items()}
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise ModelFileError(
-            f"The registry {registry} can't be used ({type(error).__name__}: {error}); install openmm_unisim again."
+            f"The registry {registry} can't be used ({type(error).__name__}: {error}); "
+            "install openmm_unisim again."
         ) from error
     return models
 
@@ -71,8 +72,8 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     Parameters
     ----------
     name_or_path : str or Path
-        A registered name (strings only) or a path. A name wins over a file called the same; write ``./name`` for
-        that file.
+        A registered name (strings only) or a path. A name wins over a file called the same; write ``./name``
+        for that file.
     folder : Path
         Where registry.json and the shipped files are.
 
@@ -90,7 +91,7 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
         model = models[name_or_path]
         if not model.path.is_file():
             raise ModelFileError(
-                f"The file {model.path} of model {model.name} is missing; install openmm_unisim again."
+                f"{model.path}, the file of model {model.name}, is missing; install openmm_unisim again."
             )
         _compare(model.path, model.sha256, "the registry", "install openmm_unisim again")
         return model.path
@@ -98,7 +99,7 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     if not path.exists():
         names = ", ".join(sorted(models)) or "none are shipped yet"
         raise ModelFileError(
-            f"{name_or_path} is neither a registered model nor a file; check the path or use a name ({names})."
+            f"{name_or_path} is neither a registered model nor a file; check the path or use a name: {names}."
         )
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file; give the .unisim.pt file itself.")
@@ -110,9 +111,9 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
 
 def _registered(name: str, entry: dict[str, str], folder: Path) -> RegisteredModel:
     for key in ("file", "card"):
-        if not _FILE_NAME.fullmatch(entry[key]):
+        if not _RELATIVE_PATH.fullmatch(entry[key]):
             raise ModelFileError(
-                f"The registry's {key} {entry[key]!r} of model {name} is no plain file name."
+                f"The registry's {key} {entry[key]!r} of model {name} is no path inside its folder."
             )
     if not _DIGEST.fullmatch(entry["sha256"]):
         raise ModelFileError(f"The registry's sha256 of model {name} isn't 64 hexadecimal digits.")
@@ -141,5 +142,6 @@ def _compare(path: Path, expected: str, source: str, cure: str) -> None:
         ) from error
     if found != expected:
         raise ModelFileError(
-            f"Model file {path} has the SHA-256 {found[:12]}..., but {source} says {expected[:12]}...; {cure}."
+            f"Model file {path} has the SHA-256 {found[:12]}..., but {source} says {expected[:12]}...; "
+            f"{cure}."
         )
