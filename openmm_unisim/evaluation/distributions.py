@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_unisim.errors import ConfigError, NonFiniteError
+from ..errors import ConfigError, NonFiniteError
 
 BINS_1D = 60
 BINS_2D = 30

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from openmm_unisim.units import BOLTZMANN
-
+from ..units import BOLTZMANN
 from .distributions import FloatArray
 
 SECONDS_PER_DAY = 86400.0

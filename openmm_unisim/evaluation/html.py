@@ -13,8 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from openmm_unisim.errors import DataError
-
+from ..errors import DataError
 from .jsonable import jsonable
 from .verdicts import number, verdicts
 

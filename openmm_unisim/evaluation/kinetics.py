@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openmm_unisim.errors import ConfigError
-
+from ..errors import ConfigError
 from .distributions import FloatArray, wrap_degrees
 
 ALPHA_PSI_RANGE = (-120.0, 50.0)

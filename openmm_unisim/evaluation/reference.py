@@ -13,9 +13,8 @@ import mdtraj
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_unisim.errors import DataError
-from openmm_unisim.provenance import sha256_of_file
-
+from ..errors import DataError
+from ..provenance import sha256_of_file
 from .distributions import wrap_degrees
 from .features import ResidueTorsions, backbone_torsions
 from .trajectories import load_trajectory

@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from openmm_unisim.errors import DataError, OutputError
-from openmm_unisim.provenance import provenance, sha256_of_file
-from openmm_unisim.units import BOLTZMANN
-
+from ..errors import DataError, OutputError
+from ..provenance import provenance, sha256_of_file
+from ..units import BOLTZMANN
 from . import plots
 from .efficiency import energy_histograms
 from .features import ResidueTorsions, backbone_torsions

@@ -10,8 +10,7 @@ import mdtraj
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_unisim.errors import DataError
-
+from ..errors import DataError
 from .distributions import FloatArray
 from .trajectories import load_topology, load_trajectory
 
@@ -87,6 +86,8 @@ def read_run(folder: str | Path) -> RunData:
     for name in ("topology.pdb", "trajectory.xtc", "jumps.csv", "run.json"):
         if not (folder / name).is_file():
             raise DataError(f"'{folder}' holds no {name}; give a folder that `openmm-unisim simulate` wrote.")
+    if (folder / "trajectory.xtc").stat().st_size == 0:
+        raise DataError(f"'{folder}' holds no frame, since no jump was made; there is nothing to report.")
     record = _read_record(folder / "run.json")
     topology, start = load_topology(folder / "topology.pdb")
     trajectory = load_trajectory(folder / "trajectory.xtc", topology)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from openmm_unisim.errors import ConfigError
-
+from ..errors import ConfigError
 from .distributions import same_size_floor, torsion_js_distances, wrap_degrees
 from .kinetics import BASINS, Statistics, basin_statistics, relaxation_time
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_unisim.units import BOLTZMANN
-
+from ..units import BOLTZMANN
 from .counters import jump_counters
 from .efficiency import energy_comparison, nominal_ns_per_day
 from .features import ResidueTorsions
@@ -168,7 +167,7 @@ def _speed(
     run: RunData, torsions: list[ResidueTorsions], reference: TorsionReference | None
 ) -> dict[str, Any]:
     """Jumps per second, nominal ns/day, MD timed in the same run, independent samples per second of both."""
-    seconds = float(np.nansum(run.jumps["wall_s"]))
+    seconds = float(run.setting("jumps", "wall_s") or np.nansum(run.jumps["wall_s"]))
     per_second = len(run.jumps["jump"]) / seconds if seconds > 0 else None
     nominal = None if per_second is None else nominal_ns_per_day(per_second, run.lag_time_ps)
     md = run.setting("md", "run_well", default={})

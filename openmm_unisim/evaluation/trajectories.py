@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from openmm_unisim.errors import DataError, StructureError
+from ..errors import DataError, StructureError
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _read_hdf5(path: Path) -> Contents:
         if "coordinates" in file:
             times = file["time"][:] if "time" in file else np.zeros(1)
             return file["coordinates"][:], None, _spacing(times)
-    from openmm_unisim.data import trajectory_file
+    from ..data import trajectory_file
 
     contents = trajectory_file.read(path)
     return contents.positions, None, float(contents.attributes["frame_spacing_ps"])

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from openmm_unisim.errors import DataError
+from openmm_unisim.errors import DataError, OutputError
 from openmm_unisim.evaluation.html import FOLDER, embedded_json
 from openmm_unisim.evaluation.jsonable import jsonable
 from openmm_unisim.evaluation.plots import free_energy_surface, trace_stride
@@ -184,6 +184,28 @@ def test_broken_folders_are_named(tmp_path, good_run):
         write_report(tmp_path)
     with pytest.raises(DataError, match="doesn't exist"):
         write_report(good_run[0], tmp_path / "absent.xtc")
+    (tmp_path / "trajectory.xtc").write_bytes(b"")
+    with pytest.raises(DataError, match="no jump was made"):
+        write_report(tmp_path)
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    write_run(tmp_path, reference_run(3), jump_rows(3, np.random.default_rng(0)), run_record(3))
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(OutputError, match="choose a writable folder"):
+        write_report(tmp_path)
+
+
+def test_a_reference_of_another_molecule_is_refused(tmp_path):
+    write_run(tmp_path / "run", reference_run(3), jump_rows(3, np.random.default_rng(0)), run_record(3))
+    np.savez(tmp_path / "other.npz", positions=np.zeros((5, 30, 3)))
+    with pytest.raises(DataError, match="the topology 22 atoms"):
+        write_report(tmp_path / "run", tmp_path / "other.npz")
+
+
+def test_resampling_is_seeded(good_run, tmp_path):
+    floors = [write_report(good_run[0], seed=seed)["torsions"][0]["js_floor"] for seed in (0, 0, 1)]
+    assert floors[0] == floors[1] != floors[2]
 
 
 def test_a_cut_off_last_row_is_dropped_and_a_broken_middle_is_an_error(tmp_path):
