@@ -56,6 +56,7 @@ build: $(BUILD_STAMP) ## compile the plugin and install the package, editable, i
 demo: build ## simulate alanine dipeptide with the shipped model; report in demo-output/
 	rm -rf $(DEMO_OUTPUT)
 	$(BIN)/openmm-unisim simulate ACE-ALA-NME --model ala2 --environment obc2 --jumps 2000 --seed 1 --output $(DEMO_OUTPUT)
+	$(BIN)/python tools/print_headline.py $(DEMO_OUTPUT)
 
 test: build ## run the tests (those marked slow excepted)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
