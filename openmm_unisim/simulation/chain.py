@@ -49,8 +49,6 @@ class JumpChain:
         Copy i draws the noise of seed + i: the same as a `UniSimIntegrator` with that seed.
     step : int
         Number of the first jump, to continue a chain.
-    particles : array_like of int, shape (n_atoms,), optional
-        Indices of the atoms in the System, by which their noise is numbered; 0, 1, ... unless given.
     acceptance : PathMetropolis, optional
         Every finite jump is accepted unless given.
 
@@ -66,7 +64,6 @@ class JumpChain:
         positions: ArrayLike,
         seed: int,
         step: int = 0,
-        particles: ArrayLike | None = None,
         acceptance: PathMetropolis | None = None,
     ):
         self.jump = jump
@@ -78,9 +75,6 @@ class JumpChain:
                 f"Positions have the shape {self.positions.shape}; (n_copies, n_atoms, 3) is needed."
             )
         self._seeds = seed + np.arange(len(self.positions))
-        self._particles = np.arange(jump.n_atoms) if particles is None else np.asarray(particles)
-        if self._particles.shape != (jump.n_atoms,):
-            raise ConfigError(f"{self._particles.size} particle indices were given for {jump.n_atoms} atoms.")
         self._acceptance = acceptance
         self._energy = (
             np.zeros(len(self.positions)) if acceptance is None else acceptance.energy(self.positions)
@@ -97,10 +91,8 @@ class JumpChain:
             yield self._jump_once()
 
     def _noise(self) -> NDArray[np.float64]:
-        substeps = np.arange(self.jump.n_substeps)[:, None, None]
-        return standard_normals(
-            self._seeds[None, :, None], self.step, substeps, self._particles[None, None, :]
-        )
+        substeps, atoms = np.arange(self.jump.n_substeps)[:, None, None], np.arange(self.jump.n_atoms)
+        return standard_normals(self._seeds[None, :, None], self.step, substeps, atoms)
 
     def _jump_once(self) -> ChainFrame:
         proposal = self.jump.propose(self.positions, self._noise())

@@ -107,4 +107,4 @@ class PathMetropolis:
         path, centroid = reversed_path(proposal, positions)
         backward = self._jump.path_log_density(path, centroid)
         log_a = -self._beta * (energy_after - energy_before) + backward - proposal.log_density
-        return np.where(proposal.finite, log_a, np.nan), energy_after
+        return np.where(proposal.finite & np.isfinite(energy_after), log_a, np.nan), energy_after

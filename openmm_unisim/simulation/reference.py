@@ -14,7 +14,6 @@ x_n + c             the proposal, in double                                Propo
 Source: docs/model_file.md (the step contract). Many copies of one molecule are moved at once.
 """
 
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,11 +27,14 @@ from torch import Tensor
 
 from ..elements import check_elements
 from ..errors import ConfigError, ModelDomainError, ModelFileError, NonFiniteError
-from ..export.exporter import load_model_file
+from ..export.loader import MODEL_ERRORS, argument_names, last_line, load_model_file
 from ..export.metadata import ModelMetadata
 from ..units import BOLTZMANN
 
 __all__ = ["ForceFunction", "Proposal", "ReferenceJump"]
+
+MAX_COORDINATE = 1e5  # nm; a molecule further out has exploded (UniSimJump.cpp has the same limit)
+_METHODS = ("step", "log_density", "guidance_points")
 
 ForceFunction = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -50,7 +52,7 @@ class Proposal:
         All states, with `centroid` subtracted, in the model's scalar type.
     centroid : ndarray, shape (n_copies, 1, 3), nm
     finite : ndarray of bool, shape (n_copies,)
-        False where any coordinate is NaN or infinite.
+        False where a coordinate of the path is NaN, infinite or beyond MAX_COORDINATE.
     """
 
     positions: NDArray[np.float64]
@@ -117,7 +119,7 @@ class ReferenceJump:
         self.n_atoms = len(atomic_numbers)
         self._fixed = self._fixed_arguments(atomic_numbers, bonds, box_vectors)
         self.times = self._time_grid(n_substeps or metadata.default_substeps)
-        self._names = {name: _argument_names(getattr(model, name)) for name in _METHODS}
+        self._names = {name: argument_names(getattr(model, name)) for name in _METHODS}
 
     @property
     def lag_time(self) -> float:
@@ -159,8 +161,9 @@ class ReferenceJump:
                 path.append(following)
                 log_density = log_density + density
         end = path[-1].to("cpu", torch.float64).numpy() + centroid
-        finite = np.isfinite(end).all(axis=(1, 2))
-        return Proposal(end, log_density.cpu().numpy(), torch.stack(path), centroid, finite)
+        states = torch.stack(path)
+        finite = (states.abs() < MAX_COORDINATE).all(dim=3).all(dim=2).all(dim=0).cpu().numpy()
+        return Proposal(end, log_density.cpu().numpy(), states, centroid, finite)
 
     def path_log_density(self, path: Tensor, centroid: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log density of a given path, for the reversed direction.
@@ -197,7 +200,7 @@ class ReferenceJump:
         """OpenMM's forces at `points` (frame of the jump); NaN where a point isn't finite."""
         assert self.forces is not None  # _checked_guidance
         absolute = points.to("cpu", torch.float64).numpy() + centroid
-        finite = np.isfinite(absolute).all(axis=(1, 2))
+        finite = (points.abs() < MAX_COORDINATE).all(dim=2).all(dim=1).cpu().numpy()
         values = np.full_like(absolute, np.nan)
         if finite.any():
             values[finite] = self.forces(absolute[finite])
@@ -284,19 +287,3 @@ class ReferenceJump:
                 "go back to the last finite frame."
             )
         return array
-
-
-_METHODS = ("step", "log_density", "guidance_points")
-MODEL_ERRORS = (RuntimeError, torch.jit.Error)  # of an eager and of a scripted module
-
-
-def last_line(error: BaseException) -> str:
-    """What a TorchScript error says, without its backtrace."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].removeprefix("builtins.RuntimeError: ")
-
-
-def _argument_names(method: Any) -> list[str]:
-    if isinstance(method, torch._C.ScriptMethod):
-        return [argument.name for argument in method.schema.arguments if argument.name != "self"]
-    return list(inspect.signature(method).parameters)

@@ -8,7 +8,7 @@ from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.exactness import PathMetropolis
 from openmm_unisim.simulation.noise import standard_normals
 from openmm_unisim.simulation.reference import ReferenceJump
-from tests.toy_models import NaNModel, OrnsteinUhlenbeck, nan_threshold, toy_metadata
+from tests.toy_models import ConstantDrift, NaNModel, OrnsteinUhlenbeck, nan_threshold, toy_metadata
 
 START = 0.1 * standard_normals(7, 0, np.arange(3)[:, None], np.arange(2))
 
@@ -38,11 +38,6 @@ def test_a_chain_continues_from_positions_and_step():
     np.testing.assert_array_equal(rest, whole[2:])
 
 
-def test_noise_is_numbered_by_the_particles_of_the_system():
-    assert np.abs(frames(chain(particles=[5, 6]), 1) - frames(chain(), 1)).max() > 0
-    np.testing.assert_array_equal(frames(chain(particles=[0, 1]), 1), frames(chain(), 1))
-
-
 def test_nan_proposals_are_counted_and_repeat_the_state():
     run = chain(NaNModel(k=3))
     previous, failed = START, 0
@@ -65,11 +60,28 @@ def test_nan_proposals_are_rejected_by_metropolis_too():
     assert run.nan == 3 and np.isnan(frame.log_acceptance).all()
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_an_infinite_energy_is_a_counted_rejection(value):
+    jump = ReferenceJump(OrnsteinUhlenbeck(), toy_metadata(), atomic_numbers=[6, 1])
+    energies = iter([np.zeros(3), np.array([0.0, value, 0.0])])
+    run = JumpChain(jump, START, 1, acceptance=PathMetropolis(jump, lambda positions: next(energies)))
+    (frame,) = run.run(1)
+    assert run.nan == 1 and not frame.accepted[1] and frame.finite.all()
+    np.testing.assert_array_equal(frame.positions[1], START[1])
+
+
+def test_a_molecule_that_flies_away_is_not_finite():
+    module = ConstantDrift((2e5, 0.0, 0.0))
+    jump = ReferenceJump(module, toy_metadata("constant"), atomic_numbers=[6, 1])
+    run = JumpChain(jump, START, 1)
+    (frame,) = run.run(1)
+    assert run.nan == 3 and not frame.finite.any()
+    np.testing.assert_array_equal(frame.positions, START)
+
+
 def test_bad_starts_are_refused():
     with pytest.raises(ConfigError, match="n_copies"):
         chain(positions=START[0])
-    with pytest.raises(ConfigError, match="3 particle indices were given for 2 atoms"):
-        chain(particles=[0, 1, 2])
     jump = ReferenceJump(OrnsteinUhlenbeck(), toy_metadata(), atomic_numbers=[6, 1])
     acceptance = PathMetropolis(jump, lambda positions: np.array([0.0, np.inf, 0.0]))
     with pytest.raises(NonFiniteError, match="Copy 1 starts with the potential energy inf"):
