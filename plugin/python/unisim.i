@@ -128,6 +128,8 @@ public:
     %newobject _fromXml;
     %extend {
         static UniSimPlugin::UniSimIntegrator* _fromXml(const std::string& xml) {
+            if (xml.find("type=\"UniSimIntegrator\"") == std::string::npos)
+                throw OpenMM::OpenMMException("The XML describes no UniSimIntegrator.");
             std::stringstream stream(xml);
             return OpenMM::XmlSerializer::deserialize<UniSimPlugin::UniSimIntegrator>(stream);
         }

@@ -97,9 +97,6 @@ void UniSimJump::setSeed(int seed) {
 }
 
 void UniSimJump::readStart() {
-    if (!positionsChecked)
-        context.calcForcesAndEnergy(false, false, 0); // throws an exception if positions have not been set
-    positionsChecked = true;
     data.getPositions(context, start);
     center = Vec3();
     for (int particle : particles) {
@@ -111,6 +108,9 @@ void UniSimJump::readStart() {
         center += position;
     }
     center /= (double)particles.size();
+    if (!positionsChecked)
+        context.calcForcesAndEnergy(false, false, 0); // throws an exception if positions have not been set
+    positionsChecked = true;
     kT = BOLTZMANN * integrator.getTemperature();
 }
 

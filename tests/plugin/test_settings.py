@@ -1,0 +1,129 @@
+"""Getters, setters and their validation, with the units of OpenMM's own integrators."""
+
+import math
+
+import numpy as np
+import openmm
+import pytest
+from openmm import unit
+
+from openmm_unisim import ConfigError, ModelDomainError, UniSimIntegrator, load_plugin
+from tests.plugin.systems import free_atoms
+
+
+@pytest.fixture
+def integrator(toys) -> UniSimIntegrator:
+    return UniSimIntegrator(toys["guided"], free_atoms(3)[0], 300 * unit.kelvin)
+
+
+@pytest.fixture
+def plain(toys) -> openmm.Integrator:
+    """The C++ integrator without its Python layer."""
+    return load_plugin().UniSimIntegrator(str(toys["guided"]), 300.0)
+
+
+def test_defaults_come_from_openmm_and_from_the_model(integrator) -> None:
+    assert integrator.getStepSize() == 1.0 * unit.picosecond
+    assert integrator.getLagTime() == 1.0 * unit.picosecond
+    assert integrator.getTemperature() == 300.0 * unit.kelvin
+    assert integrator.getNumSubsteps() == 4
+    assert integrator.getTimeGrid() == (0.0, 0.25, 0.5, 0.75, 1.0)
+    assert integrator.getGuidanceScale() == 1.0
+    assert integrator.getGuidanceForceGroups() == -1
+    assert integrator.getIntegrationForceGroups() == -1
+    assert integrator.getAcceptanceMode() == UniSimIntegrator.AcceptAll
+    assert integrator.getConstraintTolerance() == 1e-5
+    assert integrator.getRandomNumberSeed() == 0
+    assert integrator.getRandomizesVelocities() is True
+    assert integrator.getParticles() == ()
+    assert integrator.getAtomicNumbers() == (1, 1, 1)
+    assert integrator.getBonds() == ()
+    assert integrator.getModelMetadata("environment") == "analytic"
+    counters = (integrator.getNumProposed(), integrator.getNumAccepted(), integrator.getNumNaN())
+    assert counters == (0, 0, 0)
+    assert integrator.getLastLogAcceptance() == 0.0
+
+
+def test_setters(integrator) -> None:
+    integrator.setTemperature(310 * unit.kelvin)
+    assert integrator.getTemperature() == 310.0 * unit.kelvin
+    integrator.setNumSubsteps(9)
+    assert integrator.getNumSubsteps() == 9
+    integrator.setNumSubsteps(0)
+    assert integrator.getNumSubsteps() == 4
+    integrator.setGuidanceScale(0.25)
+    assert integrator.getGuidanceScale() == 0.25
+    integrator.setGuidanceForceGroups(0b101)
+    assert integrator.getGuidanceForceGroups() == 0b101
+    integrator.setAcceptanceMode(UniSimIntegrator.MetropolisHastings)
+    assert integrator.getAcceptanceMode() == UniSimIntegrator.MetropolisHastings
+    integrator.setParticles(np.array([2, 0]))
+    assert integrator.getParticles() == (2, 0)
+    integrator.setAtomicNumbers(np.array([6, 1]))
+    assert integrator.getAtomicNumbers() == (6, 1)
+    integrator.setBonds(np.array([[0, 2]]))
+    assert integrator.getBonds() == ((0, 2),)
+    integrator.setRandomizesVelocities(False)
+    assert integrator.getRandomizesVelocities() is False
+    integrator.setRandomNumberSeed(-3)
+    assert integrator.getRandomNumberSeed() == -3
+    integrator.setConstraintTolerance(1e-6)
+    assert integrator.getConstraintTolerance() == 1e-6
+    integrator.setStepSize(1000 * unit.femtoseconds)
+    assert integrator.getStepSize() == 1.0 * unit.picosecond
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_temperature_must_be_positive_and_finite(integrator, plain, value: float) -> None:
+    with pytest.raises(openmm.OpenMMException, match="Temperature must be positive and finite"):
+        plain.setTemperature(value)
+    with pytest.raises(ConfigError, match="temperature"):
+        integrator.setTemperature(value)
+    assert integrator.getTemperature() == 300.0 * unit.kelvin
+
+
+def test_temperature_has_a_unit_of_temperature(integrator) -> None:
+    with pytest.raises(ConfigError, match="can't be expressed in kelvin"):
+        integrator.setTemperature(1.0 * unit.picosecond)
+
+
+@pytest.mark.parametrize("value", [0.002, 2.0, math.nan])
+def test_step_size_is_the_lag_time(integrator, plain, value: float) -> None:
+    with pytest.raises(openmm.OpenMMException, match=r"lag time, 1 ps, and can't be"):
+        plain.setStepSize(value)
+    if not math.isnan(value):
+        with pytest.raises(openmm.OpenMMException, match=r"lag time, 1 ps, and can't be"):
+            integrator.setStepSize(value * unit.picosecond)
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_guidance_scale_is_not_negative(integrator, value: float) -> None:
+    with pytest.raises(openmm.OpenMMException, match="guidance scale can't be negative"):
+        integrator.setGuidanceScale(value)
+
+
+def test_guidance_of_a_model_without_guidance(toys) -> None:
+    integrator = UniSimIntegrator(toys["ou"], free_atoms(3)[0], 300)
+    integrator.setGuidanceScale(0.0)
+    with pytest.raises(openmm.OpenMMException, match="has no guidance"):
+        integrator.setGuidanceScale(1.0)
+
+
+def test_negative_substeps_indices_and_elements(integrator, plain) -> None:
+    with pytest.raises(ModelDomainError, match="number of substeps can't be negative"):
+        integrator.setNumSubsteps(-1)
+    with pytest.raises(openmm.OpenMMException, match="particle index can't be negative"):
+        integrator.setParticles([0, -1])
+    with pytest.raises(openmm.OpenMMException, match="atomic number must be positive"):
+        integrator.setAtomicNumbers([0])
+    with pytest.raises(openmm.OpenMMException, match="must join two different particles"):
+        integrator.setBonds([(1, 1)])
+    with pytest.raises(openmm.OpenMMException, match="no acceptance mode 7"):
+        plain.setAcceptanceMode(7)
+    with pytest.raises(openmm.OpenMMException, match="number of a jump can't be negative"):
+        plain.setJumpIndex(-1)
+
+
+def test_unknown_metadata_is_named(integrator) -> None:
+    with pytest.raises(openmm.OpenMMException, match="lacks the metadata colour"):
+        integrator.getModelMetadata("colour")
