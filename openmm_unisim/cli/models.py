@@ -1,6 +1,12 @@
 """`openmm-unisim models`: the shipped weights and what they were made for."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+if TYPE_CHECKING:
+    from ..export.metadata import ModelMetadata
 
 
 def register(app: typer.Typer) -> None:
@@ -8,20 +14,61 @@ def register(app: typer.Typer) -> None:
     app.command("models")(models)
 
 
-def models() -> None:
-    """List the registered models with their metadata."""
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A registered name or a model file, for all of it.")
+    ] = None,
+) -> None:
+    """List the registered models; with NAME, show everything that a model file says about itself."""
+    from rich.console import Console
+
+    from ..export.metadata import read_metadata
+    from ..pretrained.registry import registered_models, resolve_model
+
+    console = Console()
+    if name is not None:
+        path = resolve_model(name)
+        console.print(_details(path, read_metadata(path)))
+        return
+    registered = registered_models()
+    if not registered:
+        console.print(
+            "No weights are shipped yet; train some with `openmm-unisim train`, or give a model file."
+        )
+        return
+    rows = [(model.name, read_metadata(resolve_model(model.name))) for model in registered.values()]
+    console.print(_overview(rows))
+
+
+def _overview(rows: list[tuple[str, "ModelMetadata"]]):  # type: ignore[no-untyped-def]
+    """A table with one line a model."""
+    from openmm.app import Element
     from rich.table import Table
 
     table = Table(title="Registered models")
-    for column in (
-        "name",
-        "lag time",
-        "temperature",
-        "environment",
-        "force field",
-        "elements",
-        "substeps",
-        "licence",
-        "SHA-256",
-    ):
-        table.add_column(column)
+    for heading in ("name", "lag time", "temperature", "environment", "force field", "elements", "substeps"):
+        table.add_column(heading)
+    for name, metadata in rows:
+        low, high = metadata.temperature_range_K
+        table.add_row(
+            name,
+            f"{metadata.lag_time_ps:g} ps",
+            f"{metadata.training_temperature_K:g} K ({low:g} to {high:g})",
+            metadata.environment,
+            metadata.force_field,
+            " ".join(Element.getByAtomicNumber(number).symbol for number in metadata.elements),
+            str(metadata.default_substeps),
+        )
+    return table
+
+
+def _details(path: Path, metadata: "ModelMetadata"):  # type: ignore[no-untyped-def]
+    """A table with one line a key."""
+    from rich.table import Table
+
+    from ..provenance import sha256_of_file
+
+    table = Table(title=str(path), show_header=False)
+    for key, value in {**metadata.to_strings(), "sha256 of the file": sha256_of_file(path)}.items():
+        table.add_row(key, value)
+    return table

@@ -26,7 +26,7 @@ class TerminalObserver(RunObserver):
         self._stop = False
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
@@ -71,7 +71,7 @@ class TerminalObserver(RunObserver):
                 "Jumps", total=self._total, speed="", completed=progress.done - 1
             )
         speed = (
-            f"{progress.jumps_per_s:.1f} jumps/s, {progress.ns_per_day:,.0f} ns/day, "
-            f"accepted {100 * progress.acceptance:.1f} %"
+            f"{progress.jumps_per_s:.3g} jumps/s, {progress.ns_per_day:,.0f} ns/day, "
+            f"{100 * progress.acceptance:.4g} % kept"
         )
         self._bars.update(self._jumps, completed=progress.done, speed=speed)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import DataError
+
 if TYPE_CHECKING:
     from ..simulation.preparation import RunSettings
     from ..simulation.runner import RunObserver
@@ -63,6 +65,13 @@ def simulate(
     from ..simulation.preparation import RunSettings
     from ..simulation.runner import run_simulation
 
+    if reference is not None and not reference.is_file():
+        raise DataError(
+            f"There is no reference trajectory '{reference}'; check the path or leave --reference out."
+        )
+    if report:  # what it needs is missing now or never
+        from ..evaluation.report import write_report
+
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
         md_timing, checkpoint_interval,
@@ -77,9 +86,7 @@ def simulate(
         raise typer.Exit(INTERRUPTED)
     print(_summary(record, settings))
     if report:
-        from ..evaluation.report import write_report
-
-        write_report(output, reference)
+        write_report(output, reference or "auto")
         print(f"Report: {output / 'report.html'}")
 
 

@@ -77,7 +77,7 @@ class JumpTable:
         self._path = Path(path)
         with output_errors(self._path):
             self._stream: TextIO = open(self._path, "a" if append else "w", newline="")
-            if self._stream.tell() == 0:
+            if self._stream.tell() == 0:  # an appended file may be empty
                 self._stream.write(",".join(COLUMNS) + "\n")
                 self._stream.flush()
 

@@ -209,7 +209,7 @@ def _thermalise_and_time(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, Any]]:
     """Positions (nm) and velocities (nm/ps), shape (n_atoms, 3), to start from, and the record of the MD."""
     settings, protocol = prepared.settings, prepared.protocol
-    text = f"MD, {settings.thermalise_ps:g} ps to thermalise"
+    text = f"MD, {settings.thermalise_ps:g} ps"
     state = thermalise(
         prepared.molecule,
         prepared.system,
@@ -219,7 +219,7 @@ def _thermalise_and_time(
         prepared.platform,
         lambda fraction: observer.stage(text, fraction),
     )
-    observer.stage("Timing MD for comparison", 0.0)
+    observer.stage("Timing MD", 0.0)
     run_well = time_md_run_well(
         prepared.molecule,
         protocol.environment,
@@ -228,7 +228,7 @@ def _thermalise_and_time(
         prepared.platform,
         settings.md_timing_s,
     )
-    observer.stage("Timing MD for comparison", 1.0)
+    observer.stage("Timing MD", 1.0)
     return state.positions, state.velocities, {"thermalisation": state.record, "run_well": run_well}
 
 
