@@ -16,6 +16,8 @@ from .score import score_torsions
 from .validity import check_trajectory, force_field_bond_lengths
 
 FORMAT_VERSION = 1
+_LEAST_SWITCHES = 10  # changes of basin below which no correlation time is claimed
+_AMBER_SUFFIXES = (".prmtop", ".parm7", ".top")
 
 
 def summarise(
@@ -131,19 +133,20 @@ def _torsion_scores(
 def md_energies(run: RunData, reference: TorsionReference | None) -> tuple[NDArray[np.float64], str | None]:
     """Potential energies of MD with the run's Hamiltonian (kJ/mol), and where they come from.
 
-    The reference's where its energy protocol is the run's (environment, force field, constraints,
-    temperature), since it is the longer; else those that the run recorded during its own thermalisation;
-    else none.
+    The reference's where its energy protocol is that of the run's System (environment, constraints,
+    temperature; parameters not read from an Amber file), since it is the longer; else those that the run
+    recorded during its own thermalisation; else none.
     """
     if reference is not None and reference.potential_energy is not None:
         protocol = reference.details.get("energy", {})
         wanted = {
             "environment": environment_of(run),
             "temperature_K": temperature_of(run),
-            "constraints": run.setting("model", "metadata", "constraints"),
-            "force_field": run.setting("model", "metadata", "force_field"),
+            "constraints": run.setting("md", "thermalisation", "constraints")
+            or run.setting("model", "metadata", "constraints"),
         }
-        if all(protocol.get(key) == value for key, value in wanted.items()):
+        own_parameters = str(run.setting("settings", "input", default="")).lower().endswith(_AMBER_SUFFIXES)
+        if not own_parameters and all(protocol.get(key) == value for key, value in wanted.items()):
             return np.asarray(reference.potential_energy, dtype=np.float64), "reference"
     own = run.setting("md", "thermalisation", "potential_energy_kj_mol", default=[])
     return np.asarray(own, dtype=np.float64), "thermalisation MD of this run" if len(own) else None
@@ -183,17 +186,46 @@ def _speed(
         "md_independent_samples_per_s": None,
         "independent_samples_ratio": None,
     }
-    if torsions and per_second is not None and run.lag_time_ps == run.frame_spacing_ps:
-        own = per_second / _slowest_inefficiency(torsions)
-        speed["independent_samples_per_s"] = own
-        if reference is not None and reference.frame_spacing_ps is not None and md_speed:
-            correlation_ps = reference.frame_spacing_ps * _slowest_inefficiency(reference.torsions)
-            other = md_speed * 1000.0 / 86400.0 / correlation_ps
-            speed["md_independent_samples_per_s"] = other
-            speed["independent_samples_ratio"] = own / other
+    if per_second is not None and run.lag_time_ps == run.frame_spacing_ps:
+        speed |= _independent_samples(run, torsions, reference, per_second, md_speed)
     return speed
 
 
-def _slowest_inefficiency(torsions: list[ResidueTorsions]) -> float:
-    """Largest statistical inefficiency, in frames, of the residues' basin series."""
-    return max(statistical_inefficiency(assign_basin(residue.psi) == 0) for residue in torsions)
+def _independent_samples(
+    run: RunData,
+    torsions: list[ResidueTorsions],
+    reference: TorsionReference | None,
+    jumps_per_s: float,
+    md_ns_per_day: float | None,
+) -> dict[str, Any]:
+    """Independent samples of the slowest basin indicator a second, of the run and of MD.
+
+    Of the residues that change basin in the reference, or, without one, of all. A run in which any of them
+    changes fewer than ten times is too short to tell, or stuck: nothing is returned.
+    """
+    compared = list(range(len(torsions)))
+    if reference is not None:
+        compared = [index for index in compared if _switches(reference.torsions[index]) >= _LEAST_SWITCHES]
+    if not compared or any(_switches(torsions[index]) < _LEAST_SWITCHES for index in compared):
+        return {}
+    own = jumps_per_s / max(_inefficiency(torsions[index]) for index in compared)
+    if reference is None or reference.frame_spacing_ps is None or not md_ns_per_day:
+        return {"independent_samples_per_s": own}
+    frames = max(_inefficiency(reference.torsions[index]) for index in compared)
+    other = md_ns_per_day * 1000.0 / 86400.0 / (reference.frame_spacing_ps * frames)
+    return {
+        "independent_samples_per_s": own,
+        "md_independent_samples_per_s": other,
+        "independent_samples_ratio": own / other,
+    }
+
+
+def _switches(residue: ResidueTorsions) -> int:
+    """How often a residue changes basin from one frame to the next."""
+    basins = assign_basin(residue.psi)
+    return int(np.count_nonzero((basins[1:] != basins[:-1]) & (basins[1:] >= 0) & (basins[:-1] >= 0)))
+
+
+def _inefficiency(residue: ResidueTorsions) -> float:
+    """Statistical inefficiency, in frames, of a residue's basin series."""
+    return statistical_inefficiency(assign_basin(residue.psi) == 0)

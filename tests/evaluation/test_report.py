@@ -71,8 +71,18 @@ def test_speed_by_hand(good_run):
     assert speed["jumps_per_s"] == pytest.approx(20.0)  # 0.05 s a jump
     assert speed["nominal_ns_per_day"] == pytest.approx(20 * 0.02 * 86400)
     assert speed["nominal_ratio_to_md"] == pytest.approx(20 * 0.02 * 86400 / 500)
-    assert speed["independent_samples_per_s"] < 20.0
+    assert 0 < speed["independent_samples_per_s"] < 20.0
+    md_per_s = 500 * 1000 / 86400 / (10.0 * 5.40)  # g of the shipped MD is 5.40 frames of 10 ps
+    assert speed["md_independent_samples_per_s"] == pytest.approx(md_per_s, rel=0.01)
     assert speed["md_protocol"] == {"platform": "Reference", "time_step_fs": 4.0}
+
+
+def test_a_stuck_run_claims_no_independent_samples(tmp_path):
+    positions = dipeptide(np.full(100, -70.0), np.full(100, 150.0))
+    write_run(tmp_path, positions, jump_rows(100, np.random.default_rng(0)), run_record(100))
+    speed = write_report(tmp_path)["speed"]
+    assert speed["nominal_ratio_to_md"] > 0
+    assert speed["independent_samples_per_s"] is None and speed["independent_samples_ratio"] is None
 
 
 def test_the_page_is_self_contained(good_run):
