@@ -159,42 +159,47 @@ def read_version() -> str:
     return match[1]
 
 
-WHEELS = find_wheels()
+def main() -> None:
+    """Everything that packaging tools ask for."""
+    wheels = find_wheels()
+    setup(
+        name="openmm-unisim",
+        version=read_version(),
+        description="Time-coarsened molecular dynamics for OpenMM with learned UniSim jumps",
+        long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").is_file() else "",
+        long_description_content_type="text/markdown",
+        license="MIT",
+        python_requires=">=3.11",
+        packages=find_packages(include=["openmm_unisim", "openmm_unisim.*"]),
+        package_data={
+            "openmm_unisim": ["py.typed"],
+            "openmm_unisim.pretrained": ["*", "**/*"],
+            "openmm_unisim.evaluation": ["assets/*", "assets/**/*", "templates/*"],
+        },
+        install_requires=[
+            minor_pin("torch", wheels["torch"]["version"]),
+            minor_pin("openmm", wheels["openmm"]["version"]),
+            "numpy>=1.26",
+            "scipy>=1.11",
+            "mdtraj>=1.10",
+            "h5py>=3.10",
+            "pydantic>=2.6",
+            "typer>=0.12",
+            "rich>=13",
+            "safetensors>=0.4",
+            "matplotlib>=3.8",
+            "plotly>=5.20",
+            "pdbfixer>=1.9",
+            "ParmEd>=4.2",
+            "PeptideBuilder>=1.1",
+            "PyYAML>=6",
+        ],
+        entry_points={"console_scripts": ["openmm-unisim = openmm_unisim.cli.main:app"]},
+        ext_modules=[Extension("openmm_unisim._unisim", sources=[])],
+        cmdclass={"build_ext": CMakeBuild},
+        zip_safe=False,
+    )
 
-setup(
-    name="openmm-unisim",
-    version=read_version(),
-    description="Time-coarsened molecular dynamics for OpenMM with learned UniSim jumps",
-    long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").is_file() else "",
-    long_description_content_type="text/markdown",
-    license="MIT",
-    python_requires=">=3.11",
-    packages=find_packages(include=["openmm_unisim", "openmm_unisim.*"]),
-    package_data={
-        "openmm_unisim": ["py.typed"],
-        "openmm_unisim.pretrained": ["*", "**/*"],
-        "openmm_unisim.evaluation": ["assets/*", "assets/**/*"],
-    },
-    install_requires=[
-        minor_pin("torch", WHEELS["torch"]["version"]),
-        minor_pin("openmm", WHEELS["openmm"]["version"]),
-        "numpy>=1.26",
-        "scipy>=1.11",
-        "mdtraj>=1.10",
-        "h5py>=3.10",
-        "pydantic>=2.6",
-        "typer>=0.12",
-        "rich>=13",
-        "safetensors>=0.4",
-        "matplotlib>=3.8",
-        "plotly>=5.20",
-        "pdbfixer>=1.9",
-        "ParmEd>=4.2",
-        "PeptideBuilder>=1.1",
-        "PyYAML>=6",
-    ],
-    entry_points={"console_scripts": ["openmm-unisim = openmm_unisim.cli.main:app"]},
-    ext_modules=[Extension("openmm_unisim._unisim", sources=[])],
-    cmdclass={"build_ext": CMakeBuild},
-    zip_safe=False,
-)
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,5 @@
-/* What SWIG must know of OpenMM to derive from its classes.  Importing the wheel's own OpenMMSwigHeaders.i would need
-   the Amoeba, Drude and RPMD headers as well. */
+/* What SWIG must know of OpenMM to derive from its classes.  Importing the wheel's own OpenMMSwigHeaders.i
+   would need the Amoeba, Drude and RPMD headers as well. */
 namespace OpenMM {
 
 class Integrator {

@@ -1,5 +1,5 @@
-/* The low-level Python module: the C++ UniSimIntegrator with plain numbers in OpenMM's units (K, ps, nm, kJ/mol).
-   openmm_unisim/integrator.py adds units, Topologies and named errors. */
+/* The low-level Python module: the C++ UniSimIntegrator with plain numbers in OpenMM's units (K, ps, nm,
+   kJ/mol).  openmm_unisim/integrator.py adds units, Topologies and named errors. */
 %module(moduleimport="from . import _unisim") _swig
 
 %include "std_string.i"
@@ -84,70 +84,29 @@ bool isPythonInterrupted() {
 %template(pairii) std::pair<int, int>;
 %template(vectorpairii) std::vector<std::pair<int, int>>;
 
-namespace UniSimPlugin {
+%newobject UniSimPlugin::UniSimIntegrator::_fromXml;
+#define OPENMM_EXPORT_UNISIM
+%include "UniSimIntegrator.h"
 
-class UniSimIntegrator : public OpenMM::Integrator {
-public:
-    enum AcceptanceMode { AcceptAll = 0, MetropolisHastings = 1 };
-    UniSimIntegrator(const std::string& modelFile, double temperature, int numSubsteps = 0);
-    const std::string& getModelFile() const;
-    const std::string& getModelHash() const;
-    std::string getModelMetadata(const std::string& key) const;
-    double getLagTime() const;
-    void setStepSize(double size);
-    double getTemperature() const;
-    void setTemperature(double temperature);
-    int getNumSubsteps() const;
-    void setNumSubsteps(int number);
-    const std::vector<double>& getTimeGrid() const;
-    double getGuidanceScale() const;
-    void setGuidanceScale(double scale);
-    int getGuidanceForceGroups() const;
-    void setGuidanceForceGroups(int groups);
-    AcceptanceMode getAcceptanceMode() const;
-    void setAcceptanceMode(AcceptanceMode mode);
-    const std::vector<int>& getParticles() const;
-    void setParticles(const std::vector<int>& particles);
-    const std::vector<int>& getAtomicNumbers() const;
-    void setAtomicNumbers(const std::vector<int>& atomicNumbers);
-    const std::vector<std::pair<int, int>>& getBonds() const;
-    void setBonds(const std::vector<std::pair<int, int>>& bonds);
-    bool getRandomizesVelocities() const;
-    void setRandomizesVelocities(bool randomize);
-    int getRandomNumberSeed() const;
-    void setRandomNumberSeed(int seed);
-    long long getJumpIndex() const;
-    void setJumpIndex(long long index);
-    long long getNumProposed() const;
-    long long getNumAccepted() const;
-    long long getNumNaN() const;
-    double getLastLogAcceptance() const;
-    void resetCounters();
-    virtual void step(int steps);
-
-    %newobject _fromXml;
-    %extend {
-        static UniSimPlugin::UniSimIntegrator* _fromXml(const std::string& xml) {
-            if (xml.find("type=\"UniSimIntegrator\"") == std::string::npos)
-                throw OpenMM::OpenMMException("The XML describes no UniSimIntegrator.");
-            std::stringstream stream(xml);
-            return OpenMM::XmlSerializer::deserialize<UniSimPlugin::UniSimIntegrator>(stream);
-        }
-        std::string _toXml() const {
-            std::stringstream stream;
-            OpenMM::XmlSerializer::serialize<UniSimPlugin::UniSimIntegrator>($self, "Integrator", stream);
-            return stream.str();
-        }
-        static UniSimPlugin::UniSimIntegrator& _cast(OpenMM::Integrator& integrator) {
-            return dynamic_cast<UniSimPlugin::UniSimIntegrator&>(integrator);
-        }
-        static bool _isinstance(OpenMM::Integrator& integrator) {
-            return dynamic_cast<UniSimPlugin::UniSimIntegrator*>(&integrator) != nullptr;
-        }
+%extend UniSimPlugin::UniSimIntegrator {
+    static UniSimPlugin::UniSimIntegrator* _fromXml(const std::string& xml) {
+        if (xml.find("type=\"UniSimIntegrator\"") == std::string::npos)
+            throw OpenMM::OpenMMException("The XML describes no UniSimIntegrator.");
+        std::stringstream stream(xml);
+        return OpenMM::XmlSerializer::deserialize<UniSimPlugin::UniSimIntegrator>(stream);
     }
-};
-
-} // namespace UniSimPlugin
+    std::string _toXml() const {
+        std::stringstream stream;
+        OpenMM::XmlSerializer::serialize<UniSimPlugin::UniSimIntegrator>($self, "Integrator", stream);
+        return stream.str();
+    }
+    static UniSimPlugin::UniSimIntegrator& _cast(OpenMM::Integrator& integrator) {
+        return dynamic_cast<UniSimPlugin::UniSimIntegrator&>(integrator);
+    }
+    static bool _isinstance(OpenMM::Integrator& integrator) {
+        return dynamic_cast<UniSimPlugin::UniSimIntegrator*>(&integrator) != nullptr;
+    }
+}
 
 /* The noise, for the tests that compare it with its twin in Python. */
 %inline %{
