@@ -76,14 +76,15 @@ def _finite(energies: ArrayLike | None) -> FloatArray:
 
 def energy_histograms(
     energies: ArrayLike, md_energies: ArrayLike | None, bins: int = 50
-) -> dict[str, list[float]] | None:
+) -> dict[str, Any] | None:
     """Densities of both on common bins that span 99.8 % of them; None where the run has no finite energy.
 
     Returns
     -------
-    dict of list
-        ``centre_kj_mol``, ``model``, ``md`` (empty where there is none); densities per kJ/mol of all
-        frames, so that outliers beyond the axis lower the curve instead of vanishing.
+    dict
+        Lists ``centre_kj_mol``, ``model``, ``md`` (empty where there is none); densities per kJ/mol of all
+        frames, so that outliers beyond the axis lower the curve instead of vanishing. ``outside``: fraction
+        of the run's frames beyond the axis.
     """
     model, md = _finite(energies), _finite(md_energies)
     if len(model) == 0:
@@ -96,7 +97,9 @@ def energy_histograms(
     low, high = min(pair[0] for pair in ranges), max(pair[1] for pair in ranges)
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     width = edges[1] - edges[0]
+    outside = float(np.mean((model < edges[0]) | (model > edges[-1])))
     densities = [
         (np.histogram(v, edges)[0] / (len(v) * width)).tolist() if len(v) else [] for v in (model, md)
     ]
-    return {"centre_kj_mol": (edges[:-1] + width / 2).tolist(), "model": densities[0], "md": densities[1]}
+    centres = (edges[:-1] + width / 2).tolist()
+    return {"centre_kj_mol": centres, "model": densities[0], "md": densities[1], "outside": outside}

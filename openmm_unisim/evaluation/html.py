@@ -39,10 +39,6 @@ def _asset(name: str) -> Markup:
     return Markup(text)
 
 
-def _percent(value: float | None) -> str:
-    return "n/a" if value is None else f"{100.0 * value:.1f} %"
-
-
 def _with_error(entry: dict[str, float] | None) -> str:
     """Value and error to the error's first digit or 3 decimals, whichever is finer."""
     if entry is None:
@@ -57,7 +53,9 @@ def _plain(value: Any) -> str:
         return "n/a"
     if isinstance(value, float):
         return number(value, 6)
-    return json.dumps(jsonable(value), ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
 
 
 def render(
@@ -75,13 +73,13 @@ def render(
         As from `view3d.viewer_data`.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        loader=jinja2.FileSystemLoader(FOLDER / "assets"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=_percent, with_error=_with_error, plain=_plain)
+    environment.filters.update(number=number, with_error=_with_error, plain=_plain)
     return environment.get_template("report.html").render(
         report=report,
         verdicts=verdicts(report),

@@ -23,6 +23,8 @@ MAXIMUM_TRACE_POINTS = 3000
 MAXIMUM_FREE_ENERGY = 20.0  # kJ/mol; the colour scale ends there
 
 _TICKS = {"tickvals": [-180, -90, 0, 90, 180], "range": [-180, 180]}
+_NOTED_FRACTION = 0.01  # of frames beyond an axis
+
 Figure = dict[str, Any]
 
 
@@ -111,7 +113,7 @@ def _density(angles: FloatArray, name: str, colour: str, dash: str) -> Figure:
     }
 
 
-def energy_figure(histograms: dict[str, list[float]], names: tuple[str, str]) -> Figure:
+def energy_figure(histograms: dict[str, Any], names: tuple[str, str]) -> Figure:
     """Densities of the potential energy, from `efficiency.energy_histograms`."""
     data = []
     for key, name, colour in (("model", names[0], MODEL_COLOUR), ("md", names[1], MD_COLOUR)):
@@ -127,7 +129,10 @@ def energy_figure(histograms: dict[str, list[float]], names: tuple[str, str]) ->
         "yaxis": {"title": {"text": "density / mol kJ⁻¹"}, "rangemode": "tozero"},
         "height": 300,
     }
-    return _figure("energy", "Potential energy", data, layout)
+    figure = _figure("energy", "Potential energy", data, layout)
+    if histograms["outside"] > _NOTED_FRACTION:
+        figure["note"] = f"{100 * histograms['outside']:.1f} % of this run's frames lie beyond the axis."
+    return figure
 
 
 def torsion_trace(index: int, torsions: ResidueTorsions, times_ns: NDArray[np.floating]) -> Figure:

@@ -35,6 +35,7 @@ def test_histogram_densities_are_normalised_and_outliers_stay_counted():
     width = histograms["centre_kj_mol"][1] - histograms["centre_kj_mol"][0]
     assert histograms["centre_kj_mol"][-1] < 100  # one exploded tenth doesn't stretch the axis
     assert sum(histograms["model"]) * width == pytest.approx(0.9, abs=0.01)
+    assert histograms["outside"] == pytest.approx(0.1, abs=0.01)
     assert sum(histograms["md"]) * width == pytest.approx(1.0, abs=0.01)
     assert energy_histograms([np.nan], None) is None
     assert energy_histograms([1.0, 1.0], None)["md"] == []

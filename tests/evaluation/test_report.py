@@ -149,6 +149,15 @@ def test_faults_are_counted_and_rejections_too(tmp_path):
     assert report["trajectory"]["frames_chirality_flipped"] == 1
 
 
+def test_energies_off_the_axis_are_said(tmp_path):
+    rows = jump_rows(40, np.random.default_rng(0))
+    for row in rows[:10]:
+        row["potential_energy_kj_mol"] = 1e6
+    write_run(tmp_path, reference_run(40), rows, run_record(40))
+    write_report(tmp_path)
+    assert "25.0 % of this run&#39;s frames" in (tmp_path / "report.html").read_text()
+
+
 def test_text_is_escaped(tmp_path):
     attack = "<script>alert(1)</script>"
     record = run_record(20, warnings=[attack])

@@ -23,6 +23,7 @@
     if (multiple) layout.margin.t = 30;
     for (const name of ["xaxis", "yaxis"]) {
       layout[name] = Object.assign({ zeroline: false, gridcolor: "#eceff3", ticks: "outside", automargin: true }, layout[name]);
+      layout[name].title = Object.assign({ standoff: 10 }, layout[name].title);
     }
     if (narrow && figure.data[0].type === "heatmap") {
       const box = document.getElementById(figure.id); // square map as wide as the page, its scale above it
