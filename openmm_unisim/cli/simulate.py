@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -92,28 +92,37 @@ def simulate(
 
 @contextmanager
 def _observer(settings: "RunSettings") -> Iterator["RunObserver"]:
-    """Progress on a terminal, nothing else; the first Ctrl-C lets the jump in hand finish and saves."""
+    """Progress on a terminal, nothing else; a first Ctrl-C, or SIGTERM, lets the jump in hand finish and saves."""
     from rich.console import Console
 
     from .progress import TerminalObserver
 
-    console = Console(stderr=True)
-    observer = TerminalObserver(console, settings.jumps)
+    observer = TerminalObserver(Console(stderr=True), settings.jumps)
+    with _first_signal_calls(observer.request_stop), observer:
+        yield observer
 
-    def on_interrupt(number: int, frame: FrameType | None) -> Any:
-        observer.request_stop()
-        signal.signal(signal.SIGINT, previous)
 
+@contextmanager
+def _first_signal_calls(action: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, the first SIGINT or SIGTERM calls `action`; a second one does what it did before."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        with observer:
-            yield observer
+        yield
         return
-    previous = signal.signal(signal.SIGINT, on_interrupt)
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def restore() -> None:
+        for number in signals:
+            signal.signal(number, previous[number])
+
+    def first(number: int, frame: FrameType | None) -> None:
+        restore()
+        action()
+
+    previous = {number: signal.signal(number, first) for number in signals}
     try:
-        with observer:
-            yield observer
+        yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
 
 def _summary(record: dict[str, Any], settings: "RunSettings") -> str:

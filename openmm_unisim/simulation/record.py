@@ -14,8 +14,8 @@ lag_time_ps     model time of one jump, ps
 seeds           the three seeds derived from the one given
 md              thermalisation, run_well: protocol and ns/day of the MD before the jumps and of MD run well
                 (`relaxation.time_md_run_well`), the latter by platform and at its fastest
-jumps           done, accepted, rejected, wall_s (of the whole loop), jumps_per_s, ns_per_day (model time),
-                and counts of broken proposals before any rejection (`quality.QualityCounts`)
+jumps           done, accepted, rejected, wall_s and cpu_s (of the whole loop), jumps_per_s, ns_per_day
+                (model time), and counts of broken proposals before any rejection (`quality.QualityCounts`)
 warnings        sentences shown to the user
 resumed         jump numbers at which the run was continued
 provenance      commit, versions, machine, command
@@ -39,11 +39,12 @@ _NS_PER_DAY = 86.4  # of model time, for each ps of it per second of wall time
 
 @dataclass
 class RunStanding:
-    """How far a run is: jumps `done` and `accepted`, and wall time of the loop, s."""
+    """How far a run is: jumps `done` and `accepted`, wall and processor time of the loop, s."""
 
     done: int = 0
     accepted: int = 0
     wall_s: float = 0.0
+    cpu_s: float = 0.0
 
     def progress(self, total: int, lag_time_ps: float) -> JumpProgress:
         """Speeds and acceptance of a run of `total` jumps."""
@@ -59,6 +60,7 @@ class RunStanding:
             "accepted": self.accepted,
             "rejected": self.done - self.accepted,
             "wall_s": self.wall_s,
+            "cpu_s": self.cpu_s,
             "jumps_per_s": progress.jumps_per_s,
             "ns_per_day": progress.ns_per_day,
             "counts": asdict(counts),

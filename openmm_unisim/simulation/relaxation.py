@@ -19,11 +19,40 @@ from openmm import app, unit
 from ..errors import ConfigError, NonFiniteError
 from ..system import Molecule, create_system, get_platform
 
-__all__ = ["MDProtocol", "ThermalisedState", "thermalise", "time_md", "time_md_run_well"]
+__all__ = ["MDProtocol", "MDSpeed", "ThermalisedState", "thermalise", "time_md", "time_md_run_well"]
 
 SMALL_MOLECULE = 50  # atoms; below it the Reference platform beats CPU
 _CHUNK = 500  # MD steps between two looks at the clock
 _PS_PER_DAY_TO_NS = 86400.0 / 1000.0  # (ps / s) -> (ns / day)
+
+
+@dataclass(frozen=True)
+class MDSpeed:
+    """Simulated time per day of wall time, and per day of processor time (of all threads), ns.
+
+    On a machine that is busy with other work only the second is comparable between runs.
+    """
+
+    ns_per_day: float
+    ns_per_cpu_day: float
+
+    @classmethod
+    def of(cls, picoseconds: float, wall_s: float, cpu_s: float) -> "MDSpeed":
+        """Speed of so much simulated time; NaN where there is none."""
+        if picoseconds <= 0:
+            return cls(float("nan"), float("nan"))
+        scale = picoseconds * _PS_PER_DAY_TO_NS
+        return cls(scale / wall_s, scale / cpu_s if cpu_s > 0 else float("nan"))
+
+
+class _Clock:
+    """Wall and processor time, s, since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self._wall, time.process_time() - self._cpu
 
 
 @dataclass(frozen=True)
@@ -64,11 +93,11 @@ class MDProtocol:
             hydrogen_mass=self.hydrogen_mass_amu,
         )
 
-    def record(self, platform: str, ns_per_day: float) -> dict[str, Any]:
+    def record(self, platform: str, speed: MDSpeed) -> dict[str, Any]:
         """For run.json: the protocol and what it reached."""
         implicit = {"vacuum": "none", "obc2": "OBC2, native GBSAOBCForce"}
         return {
-            "ns_per_day": ns_per_day,
+            **asdict(speed),
             "platform": platform,
             "integrator": "LangevinMiddle",
             "implicit_solvent": implicit.get(self.environment, self.environment),
@@ -131,23 +160,22 @@ def thermalise(
     openmm.LocalEnergyMinimizer.minimize(context)
     context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, seeds[0])
     n_steps = round(duration_ps * 1000.0 / protocol.time_step_fs)
-    started, done = time.perf_counter(), 0
+    clock, done = _Clock(), 0
     while done < n_steps:
         chunk = min(_CHUNK, n_steps - done)
         _step(context, chunk)
         done += chunk
         if report is not None:
             report(done / n_steps)
-    seconds = time.perf_counter() - started
+    speed = MDSpeed.of(duration_ps if n_steps else 0.0, *clock.read())
     _require_finite(
         context, f"{duration_ps} ps of MD", "check the input for clashes or choose --thermalise 0"
     )
     state = context.getState(positions=True, velocities=True)
-    rate = duration_ps / seconds * _PS_PER_DAY_TO_NS if n_steps else float("nan")
     return ThermalisedState(
         state.getPositions(asNumpy=True).value_in_unit(unit.nanometer),
         state.getVelocities(asNumpy=True).value_in_unit(unit.nanometer / unit.picosecond),
-        {**protocol.record(platform, rate), "duration_ps": duration_ps, "minimised": True},
+        {**protocol.record(platform, speed), "duration_ps": duration_ps, "minimised": True},
     )
 
 
@@ -168,8 +196,8 @@ def _require_finite(context: openmm.Context, what: str, cure: str) -> None:
 
 def time_md(
     molecule: Molecule, protocol: MDProtocol, positions: NDArray[np.float64], platform: str, seconds: float
-) -> float:
-    """Speed of MD in ns/day: at least `seconds` of wall time after a warm-up of a fifth of it.
+) -> MDSpeed:
+    """Speed of MD: at least `seconds` of wall time after a warm-up of a fifth of it.
 
     Parameters
     ----------
@@ -186,23 +214,22 @@ def time_md(
     context.applyConstraints(1e-6)
     context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, 1)
     _run_for(context, 0.2 * seconds)
-    steps, elapsed = _run_for(context, seconds)
+    steps, wall_s, cpu_s = _run_for(context, seconds)
     _require_finite(context, "MD that was timed", "check the structure for clashes")
-    return steps * protocol.time_step_fs / 1000.0 / elapsed * _PS_PER_DAY_TO_NS
+    return MDSpeed.of(steps * protocol.time_step_fs / 1000.0, wall_s, cpu_s)
 
 
-def _run_for(context: openmm.Context, seconds: float) -> tuple[int, float]:
-    """Steps made and seconds taken; reading the energy waits for an asynchronous platform to finish."""
-    chunk, steps = 10, 0
-    started = time.perf_counter()
+def _run_for(context: openmm.Context, seconds: float) -> tuple[int, float, float]:
+    """Steps, wall and processor seconds; reading the energy waits for an asynchronous platform to finish."""
+    chunk, steps, clock = 10, 0, _Clock()
     while True:
         _step(context, chunk)
         context.getState(energy=True)
         steps += chunk
-        elapsed = time.perf_counter() - started
-        if elapsed >= seconds:
-            return steps, elapsed
-        chunk = max(1, min(_CHUNK, int(0.2 * seconds * steps / elapsed)))
+        wall_s, cpu_s = clock.read()
+        if wall_s >= seconds:
+            return steps, wall_s, cpu_s
+        chunk = max(1, min(_CHUNK, int(0.2 * seconds * steps / wall_s)))
 
 
 def time_md_run_well(
@@ -229,8 +256,9 @@ def time_md_run_well(
     protocol = MDProtocol(environment, temperature, time_step_fs=4.0, constraints="h-bonds")
     candidates = dict.fromkeys([platform, "CPU", *(["Reference"] if len(positions) < SMALL_MOLECULE else [])])
     if seconds <= 0:
-        return {**protocol.record(platform, float("nan")), "ns_per_day_by_platform": {}}
+        return {**protocol.record(platform, MDSpeed.of(0.0, 0.0, 0.0)), "ns_per_day_by_platform": {}}
     share = seconds / 1.2 / len(candidates)
-    rates = {name: time_md(molecule, protocol, positions, name, share) for name in candidates}
+    speeds = {name: time_md(molecule, protocol, positions, name, share) for name in candidates}
+    rates = {name: speed.ns_per_day for name, speed in speeds.items()}
     fastest = max(rates, key=lambda name: rates[name])
-    return {**protocol.record(fastest, rates[fastest]), "ns_per_day_by_platform": rates, "seconds": seconds}
+    return {**protocol.record(fastest, speeds[fastest]), "ns_per_day_by_platform": rates, "seconds": seconds}

@@ -143,11 +143,12 @@ class _JumpRun:
         total, standing = self._prepared.settings.jumps, self._standing
         try:
             while standing.done < total and not (standing.done and observer.should_stop()):
-                started = time.perf_counter()
+                wall, cpu = time.perf_counter(), time.process_time()
                 self._one_jump()
                 if standing.done % self._prepared.settings.checkpoint_interval == 0:
                     self._save("running")
-                standing.wall_s += time.perf_counter() - started
+                standing.wall_s += time.perf_counter() - wall
+                standing.cpu_s += time.process_time() - cpu
                 observer.jump(standing.progress(total, self._lag_time))
             self._warn_of_refusals(observer)
             self._save("finished" if standing.done == total else "interrupted")

@@ -58,18 +58,18 @@ def wait_for_rows(folder: Path, n: int, process: subprocess.Popen) -> None:
 
 
 def test_kill_9_at_random_moments_then_resume_gives_the_same_trajectory(model: Path, tmp_path: Path) -> None:
-    jumps, generator = 2000, random.Random(11)
+    jumps, generator = 1500, random.Random(11)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     result = CliRunner().invoke(program, arguments(model, whole, jumps))
     assert result.exit_code == 0, result.output
     kills = 0
-    for resume in ([], ["--resume"], ["--resume"]):
+    for resume in ([], ["--resume"]):
         process = start(arguments(model, parts, jumps, *resume))
         wait_for_rows(parts, generator.randrange(50, 500) + 400 * kills, process)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
         process.communicate()
-    assert kills == 3  # it died each time before it was done
+    assert kills == 2  # it died each time before it was done
     assert json.loads((parts / "run.json").read_text())["status"] == "running"
     process = start(arguments(model, parts, jumps, "--resume"))
     _, errors = process.communicate(timeout=120)
@@ -82,14 +82,17 @@ def test_kill_9_at_random_moments_then_resume_gives_the_same_trajectory(model: P
     assert table(parts) == table(whole)
     records = [json.loads((folder / "run.json").read_text()) for folder in (whole, parts)]
     assert records[0]["jumps"]["counts"] == records[1]["jumps"]["counts"]
-    assert records[0]["jumps"]["rejected"] > 0 and len(records[1]["resumed"]) == 3
+    assert records[0]["jumps"]["rejected"] > 0 and len(records[1]["resumed"]) == 2
 
 
-def test_ctrl_c_saves_and_resume_continues(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_resume_continues(
+    model: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     folder = tmp_path / "run"
     process = start(arguments(model, folder, 100000))
     wait_for_rows(folder, 30, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "--resume continues" in errors and "Traceback" not in errors
