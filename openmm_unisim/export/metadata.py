@@ -7,6 +7,7 @@ by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key
 
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -24,6 +25,10 @@ _EXPORT_AGAIN = "export it again with `openmm-unisim export`"
 _END_OF_DIRECTORY = b"PK\x05\x06"
 _ZIP64_LOCATOR = b"PK\x06\x07"
 _ZIP64_MARK = 0xFFFFFFFF
+_DAMAGE = (  # what zipfile raises for broken archives
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError,
+    OverflowError,
+)  # fmt: skip
 
 
 class ModelMetadata(BaseModel):
@@ -178,14 +183,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
         raise ModelFileError(
             f"Model file {path} can't be read ({error.strerror}); check its permissions."
         ) from error
-    except (
-        zipfile.BadZipFile,
-        UnicodeDecodeError,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-    ) as error:
+    except _DAMAGE as error:
         raise ModelFileError(f"Model file {path} is damaged ({error}); fetch or export it again.") from error
     return ModelMetadata.from_strings(strings, str(path))
 

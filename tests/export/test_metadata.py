@@ -147,6 +147,25 @@ def test_a_huge_directory_is_not_read(tmp_path, toy):
             read_metadata(tmp_path / name)
 
 
+def test_an_impossible_offset(tmp_path, toy):
+    content = bytearray(toy.read_bytes())
+    struct.pack_into("<Q", content, content.rfind(b"PK\x06\x07") + 8, (1 << 64) - 1)
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ModelFileError, match="is damaged"):
+        read_metadata(tmp_path / "x")
+
+
+def test_a_compressed_entry_that_does_not_unpack(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/extra/license", b"MIT " * 100)
+    content = bytearray((tmp_path / "x").read_bytes())
+    start = 30 + len("archive/extra/license")
+    content[start : start + 4] = b"\xff" * 4
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ModelFileError, match="is damaged"):
+        read_metadata(tmp_path / "x")
+
+
 def test_a_key_twice(tmp_path):
     write_zip(tmp_path / "x", strings())
     with zipfile.ZipFile(tmp_path / "x", "a") as archive:
