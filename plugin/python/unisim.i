@@ -34,12 +34,27 @@ PyObject* getOpenMMException() {
     return type == nullptr ? PyExc_RuntimeError : type;
 }
 
-/* True if a signal handler, such as Ctrl-C's, raised an exception, which then stays set. */
+/* What a signal handler raised during a jump.  It is kept aside, since a jump may also run within a call of
+   OpenMM's own wrapper (CompoundIntegrator), which can't report its OpenMMException with another one set. */
+PyObject* interruption[3] = {nullptr, nullptr, nullptr};
+
+/* True if a signal handler, such as Ctrl-C's, raised an exception. */
 bool isPythonInterrupted() {
     PyGILState_STATE state = PyGILState_Ensure();
     bool interrupted = PyErr_CheckSignals() != 0;
+    if (interrupted) {
+        for (PyObject* part : interruption)
+            Py_XDECREF(part);
+        PyErr_Fetch(&interruption[0], &interruption[1], &interruption[2]);
+    }
     PyGILState_Release(state);
     return interrupted;
+}
+
+/* Raise again what the signal handler raised. */
+void restoreInterruption() {
+    PyErr_Restore(interruption[0], interruption[1], interruption[2]);
+    interruption[0] = interruption[1] = interruption[2] = nullptr;
 }
 
 } // namespace
@@ -67,8 +82,7 @@ bool isPythonInterrupted() {
     }
     catch (UniSimPlugin::UniSimInterrupted& error) {
         PyEval_RestoreThread(thread);
-        if (!PyErr_Occurred())
-            PyErr_SetNone(PyExc_KeyboardInterrupt);
+        restoreInterruption();
         SWIG_fail;
     }
     catch (std::exception& error) {

@@ -11,7 +11,7 @@ import pytest
 from openmm import app, unit
 
 from openmm_unisim import UniSimIntegrator
-from tests.plugin.systems import add_wells, free_atoms, jumper, positions_of, random_positions
+from tests.plugin.systems import add_wells, free_atoms, jumper, positions_of, random_positions, simulate
 
 N_ATOMS = 4
 
@@ -85,6 +85,20 @@ def test_ctrl_c_between_substeps_leaves_the_last_whole_jump(toys) -> None:
         assert np.array_equal(positions_of(simulation), random_positions(N_ATOMS))
     integrator.setNumSubsteps(2)
     integrator.step(1)
+
+
+def test_ctrl_c_within_a_compound_integrator(toys) -> None:
+    """OpenMM's own wrapper knows one kind of exception only."""
+    topology, system = free_atoms(N_ATOMS)
+    compound = openmm.CompoundIntegrator()
+    compound.addIntegrator(UniSimIntegrator(toys["ou"], topology, 300, 100000))
+    simulation = simulate(compound, topology, system, random_positions(N_ATOMS))
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(openmm.OpenMMException, match="The jump was interrupted"):
+        compound.step(1000)
+    timer.join()
+    assert simulation.context.getTime()._value < 1000
 
 
 def test_other_threads_work_during_a_jump(toys) -> None:
