@@ -78,7 +78,9 @@ def parse_sequence(text: str) -> str | None:
         elif part and all(letter in _ONE_LETTER.values() for letter in part):
             letters += part
         else:
-            raise StructureError(f"'{part}' in sequence '{text}' is not an amino acid; use names such as ACE-ALA-NME.")
+            raise StructureError(
+                f"'{part}' in sequence '{text}' is not an amino acid; use names such as ACE-ALA-NME."
+            )
     return letters
 
 
@@ -100,7 +102,9 @@ def load_molecule(source: str | Path) -> Molecule:
         return build_capped_peptide(letters)
     path = Path(source)
     if not path.is_file():
-        raise StructureError(f"'{source}' is neither a file nor a capped sequence such as ACE-ALA-NME; check the path.")
+        raise StructureError(
+            f"'{source}' is neither a file nor a capped sequence such as ACE-ALA-NME; check the path."
+        )
     molecule = _load_amber(path) if path.suffix in (".prmtop", ".parm7") else _load_structure(path)
     _check_structure(molecule)
     return molecule
@@ -125,7 +129,9 @@ def build_capped_peptide(letters: str) -> Molecule:
     positions: list[np.ndarray] = []
     for index, residue in enumerate(residues):
         cap = {0: "ACE", len(residues) - 1: "NME"}.get(index)
-        renames = {"ACE": {"CA": "CH3", "C": "C", "O": "O"}, "NME": {"N": "N", "CA": "C"}}.get(cap or "", None)
+        renames = {"ACE": {"CA": "CH3", "C": "C", "O": "O"}, "NME": {"N": "N", "CA": "C"}}.get(
+            cap or "", None
+        )
         new = topology.addResidue(cap or residue.get_resname(), chain)
         for atom in residue:
             if renames is not None and atom.get_name() not in renames:
@@ -151,7 +157,9 @@ def _load_structure(path: Path) -> Molecule:
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
     except Exception as error:  # OpenMM's parsers raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StructureError(f"'{path}' can't be read as a structure ({reason}); repair it, e.g. with pdbfixer.") from error
+        raise StructureError(
+            f"'{path}' can't be read as a structure ({reason}); repair it, e.g. with pdbfixer."
+        ) from error
     if len(positions) == 0:
         raise StructureError(f"'{path}' holds no atoms; give a PDB or mmCIF file with coordinates.")
     return Molecule(path.stem, file.topology, positions)
@@ -163,11 +171,15 @@ def _load_amber(path: Path) -> Molecule:
     companions = [path.with_suffix(suffix) for suffix in (".inpcrd", ".rst7", ".crd")]
     coordinates = next((p for p in companions if p.is_file()), None)
     if coordinates is None:
-        raise StructureError(f"'{path}' has no coordinates beside it; put an .inpcrd or .rst7 of the same name there.")
+        raise StructureError(
+            f"'{path}' has no coordinates beside it; put an .inpcrd or .rst7 of the same name there."
+        )
     try:
         structure = parmed.load_file(str(path), xyz=str(coordinates))
     except Exception as error:
-        raise StructureError(f"'{path}' can't be read as an Amber topology ({error}); check the file.") from error
+        raise StructureError(
+            f"'{path}' can't be read as an Amber topology ({error}); check the file."
+        ) from error
     return Molecule(path.stem, structure.topology, np.asarray(structure.coordinates) * 0.1, structure)
 
 
@@ -181,7 +193,9 @@ def _check_structure(molecule: Molecule) -> None:
             )
     if not np.isfinite(molecule.positions).all():
         bad = int(np.argwhere(~np.isfinite(molecule.positions))[0, 0])
-        raise NonFiniteError(f"Atom {bad} of '{molecule.name}' has non-finite coordinates; repair the input structure.")
+        raise NonFiniteError(
+            f"Atom {bad} of '{molecule.name}' has non-finite coordinates; repair the input structure."
+        )
     symbols = [atom.element.symbol for atom in atoms]
     if "C" in symbols and "H" not in symbols:
         raise MissingHydrogensError(
@@ -207,7 +221,12 @@ def create_system(
     if environment not in ENVIRONMENTS:
         raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
     mass = hydrogen_mass * unit.dalton
-    options = {"nonbondedMethod": app.NoCutoff, "constraints": constraints, "hydrogenMass": mass, "removeCMMotion": True}
+    options = {
+        "nonbondedMethod": app.NoCutoff,
+        "constraints": constraints,
+        "hydrogenMass": mass,
+        "removeCMMotion": True,
+    }
     if molecule.parmed_structure is not None:
         implicit = app.OBC2 if environment == "obc2" else None
         system = molecule.parmed_structure.createSystem(implicitSolvent=implicit, **options)
@@ -217,7 +236,9 @@ def create_system(
             system = app.ForceField(*files).createSystem(molecule.topology, **options)
         except Exception as error:
             reason = str(error).splitlines()[0]
-            raise StructureError(f"The force field {FORCE_FIELD} has no parameters for '{molecule.name}': {reason}") from error
+            raise StructureError(
+                f"The force field {FORCE_FIELD} has no parameters for '{molecule.name}': {reason}"
+            ) from error
     if environment == "obc2":
         _make_native_gb(system)
     return system
@@ -235,16 +256,22 @@ def _make_native_gb(system: openmm.System) -> None:
             native.setNonbondedMethod(openmm.GBSAOBCForce.NoCutoff)
             native.setSoluteDielectric(1.0)
             native.setSolventDielectric(78.5)
-            names = [custom.getPerParticleParameterName(k) for k in range(custom.getNumPerParticleParameters())]
+            names = [
+                custom.getPerParticleParameterName(k) for k in range(custom.getNumPerParticleParameters())
+            ]
             for particle in range(system.getNumParticles()):
                 values = dict(zip(names, custom.getParticleParameters(particle)))
                 offset_radius, scaled = values["or"], values["sr"]
-                native.addParticle(values["charge"], offset_radius + _OBC_RADIUS_OFFSET, scaled / offset_radius)
+                native.addParticle(
+                    values["charge"], offset_radius + _OBC_RADIUS_OFFSET, scaled / offset_radius
+                )
             native.setForceGroup(SOLVENT_FORCE_GROUP)
             system.removeForce(index)
             system.addForce(native)
             return
-    raise ConfigError("The System holds no OBC force to make native; this molecule's parameters lack Born radii.")
+    raise ConfigError(
+        "The System holds no OBC force to make native; this molecule's parameters lack Born radii."
+    )
 
 
 def get_platform(name: str) -> openmm.Platform:

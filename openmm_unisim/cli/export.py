@@ -36,9 +36,15 @@ def calibrate(
     source = PairSource.load(record["config"]["valid_files"] or record["config"]["train_files"][-1:])
     lag = record["config"]["lag_time"]
     knots, log_variances = fit(
-        field.eval(), source, lag, pairs=pairs, progress=lambda k, v: print(f"time {k}: log-likelihood {v:.3f}")
+        field.eval(),
+        source,
+        lag,
+        pairs=pairs,
+        progress=lambda k, v: print(f"time {k}: log-likelihood {v:.3f}"),
     )
-    save_conditioned(output, field, config, knots, log_variances, lag, record["protocol"], record | {"steps_done": step})
+    save_conditioned(
+        output, field, config, knots, log_variances, lag, record["protocol"], record | {"steps_done": step}
+    )
     print(f"{output}: weights after {step} steps")
 
 
@@ -46,11 +52,17 @@ def export(
     weights: Annotated[Path, typer.Argument(help="Weights file (safetensors).")],
     output: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.unisim.pt"),
     substeps: Annotated[int, typer.Option(help="Default substeps of a jump.")] = 20,
-    grid_power: Annotated[float, typer.Option(help="Power of the symmetric time grid; 0 is the uniform grid.")] = 2.5,
+    grid_power: Annotated[
+        float, typer.Option(help="Power of the symmetric time grid; 0 is the uniform grid.")
+    ] = 2.5,
     covariance: Annotated[str, typer.Option(help="group-wise or isotropic.")] = "group-wise",
 ) -> None:
     """Write the TorchScript model file of a weights file, with its metadata and checksum."""
     from ..export.conditioned import export_conditioned
 
-    metadata = export_conditioned(weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance)
-    print(f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, weights {metadata.weights_sha256[:12]}")
+    metadata = export_conditioned(
+        weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance
+    )
+    print(
+        f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, weights {metadata.weights_sha256[:12]}"
+    )

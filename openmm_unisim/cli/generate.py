@@ -12,11 +12,15 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    molecules: Annotated[list[str], typer.Argument(help="Sequences such as ACE-ALA-NME, or PDB/prmtop files.")],
+    molecules: Annotated[
+        list[str], typer.Argument(help="Sequences such as ACE-ALA-NME, or PDB/prmtop files.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for the HDF5 files, one a walker.")] = Path("raw"),
     environment: Annotated[str, typer.Option(help="vacuum or obc2.")] = "obc2",
     nanoseconds: Annotated[float, typer.Option(help="Stored length of each walker, ns.")] = 10.0,
-    walkers: Annotated[int, typer.Option(help="Independent walkers a molecule, with seeds seed, seed+1, ...")] = 1,
+    walkers: Annotated[
+        int, typer.Option(help="Independent walkers a molecule, with seeds seed, seed+1, ...")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first walker (>= 1).")] = 1,
     temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
     frame_spacing: Annotated[float, typer.Option(help="ps between stored frames.")] = 1.0,
@@ -29,13 +33,24 @@ def generate(
     from ..data.generate import generate as run
     from ..system import load_molecule
 
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]:.0f} ns/day"), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]:.0f} ns/day"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as bars:
         for source in molecules:
             name = load_molecule(source).name
             for walker in range(walkers):
                 config = GenerateConfig(
-                    source, environment, nanoseconds, seed + walker, temperature, frame_spacing=frame_spacing, platform=platform
+                    source,
+                    environment,
+                    nanoseconds,
+                    seed + walker,
+                    temperature,
+                    frame_spacing=frame_spacing,
+                    platform=platform,
                 )
                 path = output / f"{name}.{environment}.{temperature:g}K.seed{seed + walker}.h5"
                 task = bars.add_task(path.name, total=config.n_frames, rate=0.0)

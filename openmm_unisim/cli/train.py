@@ -26,9 +26,11 @@ def vector_field(
 
     from ..errors import ConfigError
     from ..training.config import VectorFieldConfig
+    from ..training.memory import keep_freed_memory
     from ..training.vector_field import VectorFieldTrainer
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     torch.set_flush_denormal(True)  # denormals in radial tails cost a factor of three
     try:
         settings = VectorFieldConfig.model_validate_json(config.read_text())
@@ -37,7 +39,12 @@ def vector_field(
     if steps:
         settings = settings.model_copy(update={"steps": steps})
     trainer = VectorFieldTrainer(settings, output)
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as bar:
         task = bar.add_task("training", total=settings.steps, completed=trainer.step)
 

@@ -67,7 +67,9 @@ class GenerateConfig:
             raise ConfigError(f"seed = {self.seed} must be at least 1; 0 would mean a random one in OpenMM.")
         steps = self.frame_spacing / self.time_step
         if abs(steps - round(steps)) > 1e-6:
-            raise ConfigError(f"frame_spacing = {self.frame_spacing} ps is no multiple of {self.time_step} ps.")
+            raise ConfigError(
+                f"frame_spacing = {self.frame_spacing} ps is no multiple of {self.time_step} ps."
+            )
 
     @property
     def n_frames(self) -> int:
@@ -190,5 +192,7 @@ def _run_block(context: openmm.Context, count: int, steps: int) -> tuple[np.ndar
         positions[frame] = coordinates - coordinates.mean(0)
         energies[frame] = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
     if not (np.isfinite(positions).all() and np.isfinite(energies).all()):
-        raise NonFiniteError("MD produced NaN; the last stored block is intact, so try a shorter time step or another seed.")
+        raise NonFiniteError(
+            "MD produced NaN; the last stored block is intact, so try a shorter time step or another seed."
+        )
     return positions, energies

@@ -63,14 +63,24 @@ class PairSource:
         if not paths:
             raise DataError("No trajectory files were given; run `openmm-unisim generate` first.")
         walkers, hashes, first = [], {}, None
-        shared = ("atomic_numbers", "bonds", "frame_spacing_ps", "temperature_K", "environment", "force_field", "friction_per_ps")
+        shared = (
+            "atomic_numbers",
+            "bonds",
+            "frame_spacing_ps",
+            "temperature_K",
+            "environment",
+            "force_field",
+            "friction_per_ps",
+        )
         for path in sorted(str(p) for p in paths):
             trajectory = trajectory_file.read(path)
             attributes = trajectory.attributes
             first = first or attributes
             for key in shared:
                 if attributes[key] != first[key]:
-                    raise DataError(f"'{path}' differs from the other walkers in {key}; give the walkers of one protocol.")
+                    raise DataError(
+                        f"'{path}' differs from the other walkers in {key}; give the walkers of one protocol."
+                    )
             walkers.append(torch.from_numpy(trajectory.positions * ANGSTROM_PER_NM))
             hashes[Path(path).name] = sha256_of_file(path)
         assert first is not None
@@ -83,7 +93,9 @@ class PairSource:
         """Frames in a lag time (ps); a lag that is no multiple of the spacing is a DataError."""
         frames = lag_time / self.frame_spacing
         if abs(frames - round(frames)) > 1e-6 or round(frames) < 1:
-            raise DataError(f"lag_time = {lag_time} ps is no multiple of the stored frame spacing {self.frame_spacing} ps.")
+            raise DataError(
+                f"lag_time = {lag_time} ps is no multiple of the stored frame spacing {self.frame_spacing} ps."
+            )
         return round(frames)
 
 
@@ -108,7 +120,9 @@ class PairSampler:
         self.heavy = torch.nonzero(source.atomic_numbers > 1).squeeze(1)
         lengths = [len(walker) - self.lag for walker in source.walkers]
         if min(lengths) < 1:
-            raise DataError(f"A walker of '{source.name}' is shorter than the lag of {lag_time} ps; generate more.")
+            raise DataError(
+                f"A walker of '{source.name}' is shorter than the lag of {lag_time} ps; generate more."
+            )
         self.frames = torch.cat(source.walkers)
         offsets, start = [], 0
         for walker, length in zip(source.walkers, lengths):

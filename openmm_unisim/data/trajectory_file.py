@@ -55,13 +55,20 @@ def create(path: Path, attributes: dict[str, Any]) -> None:
             file.attrs["metadata"] = json.dumps(attributes)
             options = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
             file.create_dataset(
-                "positions", (0, n_atoms, 3), "i4", maxshape=(None, n_atoms, 3), chunks=(500, n_atoms, 3), **options
+                "positions",
+                (0, n_atoms, 3),
+                "i4",
+                maxshape=(None, n_atoms, 3),
+                chunks=(500, n_atoms, 3),
+                **options,
             )
             file.create_dataset("potential_energy", (0,), "f4", maxshape=(None,), chunks=(500,), **options)
             file.create_dataset("checkpoint", (0,), "u1", maxshape=(None,), chunks=(65536,))
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"'{path}' can't be written ({error}); check the folder's permissions and free space.") from error
+        raise OutputError(
+            f"'{path}' can't be written ({error}); check the folder's permissions and free space."
+        ) from error
 
 
 def append(path: Path, positions: np.ndarray, potential_energy: np.ndarray, checkpoint: bytes) -> None:
@@ -85,7 +92,9 @@ def append(path: Path, positions: np.ndarray, potential_energy: np.ndarray, chec
             file["checkpoint"][:] = np.frombuffer(checkpoint, np.uint8)
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"'{path}' can't be written ({error}); check the folder's permissions and free space.") from error
+        raise OutputError(
+            f"'{path}' can't be written ({error}); check the folder's permissions and free space."
+        ) from error
 
 
 def _extend(dataset: h5py.Dataset, values: np.ndarray) -> None:
@@ -121,5 +130,7 @@ def _opened(path: str | Path) -> h5py.File:
         raise DataError(f"'{path}' can't be opened as HDF5 ({error}); generate it again.") from error
     if file.attrs.get("format") != FORMAT or int(file.attrs.get("format_version", 0)) > FORMAT_VERSION:
         file.close()
-        raise DataError(f"'{path}' is not a trajectory file of this program (or of a newer one); see docs/units.md.")
+        raise DataError(
+            f"'{path}' is not a trajectory file of this program (or of a newer one); see docs/units.md."
+        )
     return file

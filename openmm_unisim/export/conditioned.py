@@ -57,15 +57,24 @@ def load_conditioned(path: Path) -> tuple[ConditionedField, Tensor, Tensor, dict
     """Field, knots, logarithms of the variances and the header's record of a weights file."""
     kind, settings, state, extra = load_weights(path)
     if kind != KIND:
-        raise CheckpointError(f"'{path}' holds weights of kind '{kind}', not '{KIND}'; give a conditioned field's weights.")
+        raise CheckpointError(
+            f"'{path}' holds weights of kind '{kind}', not '{KIND}'; give a conditioned field's weights."
+        )
     knots, log_variances = state["knots"], state["log_variances"]
-    module = _Calibrated(ConditionedField(ConditionedConfig(**settings)), torch.zeros_like(knots), log_variances)
+    module = _Calibrated(
+        ConditionedField(ConditionedConfig(**settings)), torch.zeros_like(knots), log_variances
+    )
     load_into(module, state, str(path))
     return module.field.eval(), knots, log_variances, extra
 
 
 def export_conditioned(
-    weights: Path, output: Path, *, substeps: int = 20, grid_power: float = 2.5, covariance: str = "group-wise"
+    weights: Path,
+    output: Path,
+    *,
+    substeps: int = 20,
+    grid_power: float = 2.5,
+    covariance: str = "group-wise",
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -85,7 +94,9 @@ def export_conditioned(
     elements = sorted(set(protocol["atomic_numbers"]))
     if covariance == "isotropic":
         knots, log_variances = knots[:0], log_variances[:0]
-    module = ConditionedJump(field, extra["lag_time"], grid_power, knots, log_variances, torch.tensor(elements))
+    module = ConditionedJump(
+        field, extra["lag_time"], grid_power, knots, log_variances, torch.tensor(elements)
+    )
     temperature = float(protocol["temperature_K"])
     data = f"{protocol['name']}, {protocol['environment']}, {temperature:g} K, {len(extra['record']['data'])} walkers"
     metadata = ModelMetadata(

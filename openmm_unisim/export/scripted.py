@@ -42,6 +42,10 @@ class ConditionedJump(nn.Module):
         Atomic numbers that occurred in training.
     """
 
+    knots: Tensor
+    log_variances: Tensor
+    elements: Tensor
+
     def __init__(
         self, field: ConditionedField, lag_time: float, grid_power: float, knots: Tensor, log_variances: Tensor,
         elements: Tensor,
@@ -69,10 +73,18 @@ class ConditionedJump(nn.Module):
         return ((1.0 - share) * self.log_variances[above - 1] + share * self.log_variances[above]).exp()
 
     def end_point(
-        self, positions: Tensor, initial: Tensor, z_index: Tensor, adjacency: Tensor, distance: Tensor, t: Tensor
+        self,
+        positions: Tensor,
+        initial: Tensor,
+        z_index: Tensor,
+        adjacency: Tensor,
+        distance: Tensor,
+        t: Tensor,
     ) -> Tensor:
         """xhat_1 in angstrom."""
-        end, _ = self.field(positions, initial, t.to(positions.dtype), self.lag_time, z_index, adjacency, distance)
+        end, _ = self.field(
+            positions, initial, t.to(positions.dtype), self.lag_time, z_index, adjacency, distance
+        )
         return end
 
     def law(
@@ -82,7 +94,9 @@ class ConditionedJump(nn.Module):
         """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double."""
         if not bool(torch.isin(atomic_numbers, self.elements).all()):
             unknown = atomic_numbers[torch.logical_not(torch.isin(atomic_numbers, self.elements))]
-            raise RuntimeError("Atomic number " + str(int(unknown[0].item())) + " did not occur in this model's training.")
+            raise RuntimeError(
+                "Atomic number " + str(int(unknown[0].item())) + " did not occur in this model's training."
+            )
         if forces.numel() > 0:
             raise RuntimeError("This model takes no forces; it was exported with guidance none.")
         z_index = self.element_index(atomic_numbers)
@@ -136,7 +150,9 @@ class ConditionedJump(nn.Module):
     def time_grid(self, n: int) -> Tensor:
         """Interpolant times, shape (n+1,)."""
         if n < 2 or n > self.most_substeps:
-            raise RuntimeError("This model offers 2 to " + str(self.most_substeps) + " substeps, not " + str(n) + ".")
+            raise RuntimeError(
+                "This model offers 2 to " + str(self.most_substeps) + " substeps, not " + str(n) + "."
+            )
         if self.grid_power > 0.0:
             return symmetric_power_grid(n, self.grid_power)
         return uniform_grid(n)

@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 
 N_CLASSES = 6  # 1-2 heavy, 1-2 hydrogen, 1-3 heavy, 1-3 hydrogen, rest heavy, rest hydrogen
-FIRST_REST = 4
 RIGID_VARIANCE = 4e-6  # angstrom^2: (0.002 A)^2; small against every motion, large enough for a density
 
 
@@ -53,7 +52,7 @@ def directions(positions: Tensor, pairs: Tensor) -> Tensor:
     """Gradients of the pairs' distances, shape (n_copies, n_pairs, 3 n_atoms), double."""
     copies, atoms = positions.size(0), positions.size(1)
     difference = (positions[:, pairs[:, 0]] - positions[:, pairs[:, 1]]).double()
-    unit = difference / difference.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    unit = difference / torch.linalg.vector_norm(difference, dim=-1, keepdim=True).clamp(min=1e-6)
     gradient = torch.zeros(copies, pairs.size(0), atoms, 3, dtype=torch.float64, device=positions.device)
     row = torch.arange(pairs.size(0), device=positions.device)
     gradient[:, row, pairs[:, 0]] = unit
@@ -62,21 +61,31 @@ def directions(positions: Tensor, pairs: Tensor) -> Tensor:
 
 
 def rigid_directions(reference: Tensor) -> Tensor:
-    """Three translations and three rotations of `reference`, shape (n_copies, 6, 3 n_atoms), double, unit length."""
+    """Three translations and three rotations of `reference`, shape (n_copies, 6, 3 n_atoms), double.
+
+    The rotations share one norm (unit length on average over the axes): with a norm for each, sum_k q_k q_k^T would
+    depend on the choice of axes and the law would not be rotation invariant.
+    """
     copies, atoms = reference.size(0), reference.size(1)
     r = reference.double() - reference.double().mean(1, keepdim=True)
+    size = (r.square().sum((1, 2), keepdim=True) * (2.0 / 3.0)).clamp(min=1e-12).sqrt()
     axes = torch.eye(3, dtype=torch.float64, device=reference.device)
     moves = []
     for k in range(3):
         axis = axes[k].view(1, 1, 3).expand_as(r)
-        turn = torch.linalg.cross(axis, r)
         moves.append(axis / math.sqrt(float(atoms)))
-        moves.append(turn / turn.square().sum((1, 2), keepdim=True).clamp(min=1e-12).sqrt())
+        moves.append(torch.linalg.cross(axis, r) / size)
     return torch.stack(moves, 1).reshape(copies, 6, 3 * atoms)
 
 
 def posterior_precision(
-    end_point: Tensor, initial: Tensor, pairs: Tensor, kind: Tensor, hydrogen: Tensor, variances: Tensor
+    end_point: Tensor,
+    initial: Tensor,
+    pairs: Tensor,
+    kind: Tensor,
+    hydrogen: Tensor,
+    variances: Tensor,
+    rigid_variance: float = RIGID_VARIANCE,
 ) -> Tensor:
     """S^-1, shape (n_copies, 3 n_atoms, 3 n_atoms), double.
 
@@ -89,12 +98,14 @@ def posterior_precision(
     hydrogen : Tensor, shape (n_atoms,), bool
     variances : Tensor, shape (n_copies, N_CLASSES), double, angstrom^2
         S_g and S_rest at the copies' times.
+    rigid_variance : float, angstrom^2
     """
     u = directions(end_point, pairs)
     weighted = u / variances[:, kind].unsqueeze(-1)
-    rest = 1.0 / variances[:, FIRST_REST + hydrogen.to(torch.int64)].repeat_interleave(3, 1)
+    free = variances[:, -2:]
+    rest = 1.0 / free[:, hydrogen.to(torch.int64)].repeat_interleave(3, 1)
     q = rigid_directions(initial)
-    return u.transpose(1, 2) @ weighted + torch.diag_embed(rest) + q.transpose(1, 2) @ q / RIGID_VARIANCE
+    return u.transpose(1, 2) @ weighted + torch.diag_embed(rest) + q.transpose(1, 2) @ q / rigid_variance
 
 
 def posterior_covariance(precision: Tensor) -> Tensor:

@@ -30,16 +30,16 @@ def adjacency_matrix(bonds: Tensor, n_atoms: int) -> Tensor:
     return matrix
 
 
-def bond_distance(adjacency: Tensor) -> Tensor:
+def bond_distance(adjacency: Tensor, far: int = FAR) -> Tensor:
     """Bonds between each pair, shape (n_atoms, n_atoms), int64: 0 self, 1, 2, 3, and 4 for more or none."""
     n_atoms = adjacency.size(0)
-    distance = torch.full((n_atoms, n_atoms), FAR, dtype=torch.int64, device=adjacency.device)
+    distance = torch.full((n_atoms, n_atoms), far, dtype=torch.int64, device=adjacency.device)
     reach = torch.eye(n_atoms, device=adjacency.device)
     walk = reach
     distance = torch.where(reach > 0, torch.zeros_like(distance), distance)
-    for step in range(1, FAR):
+    for step in range(1, far):
         walk = walk @ adjacency
-        new = (walk > 0) & (distance == FAR)
+        new = (walk > 0) & (distance == far)
         distance = torch.where(new, torch.full_like(distance, step), distance)
     return distance
 
@@ -58,6 +58,8 @@ class BondGraphEmbedding(nn.Module):
     generator : torch.Generator, optional
     """
 
+    typical: Tensor
+
     def __init__(self, elements: int, width: int, rounds: int, generator: Generator | None = None) -> None:
         super().__init__()
         self.element = nn.Embedding(elements, width)
@@ -65,11 +67,13 @@ class BondGraphEmbedding(nn.Module):
         self.bonded = nn.ModuleList([nn.Linear(width, width, bias=False) for _ in range(rounds)])
         self.length_first = nn.Linear(2 * width + FAR + 1, width)
         self.length_second = nn.Linear(width, 1)
+        self.kinds = FAR + 1
         self.register_buffer("typical", torch.tensor(TYPICAL_LENGTH), persistent=False)
         nn.init.normal_(self.element.weight, generator=generator)
         for own, bonded in zip(self.own, self.bonded):
-            start_linear(own, generator)
-            start_linear(bonded, generator)
+            for linear in (own, bonded):
+                assert isinstance(linear, nn.Linear)
+                start_linear(linear, generator)
         start_linear(self.length_first, generator)
         start_linear(self.length_second, generator)
 
@@ -82,7 +86,7 @@ class BondGraphEmbedding(nn.Module):
 
     def reference_length(self, place: Tensor, distance: Tensor) -> Tensor:
         """r_ref of each pair, shape (n_atoms, n_atoms), angstrom; meaningful where the bond distance is 1 or 2."""
-        kind = functional.one_hot(distance, FAR + 1).to(place.dtype)
+        kind = functional.one_hot(distance, self.kinds).to(place.dtype)
         first, second = place.unsqueeze(1), place.unsqueeze(0)
         pair = torch.cat([(first + second), first * second, kind], -1)
         correction = self.length_second(functional.silu(self.length_first(pair))).squeeze(-1)

@@ -109,6 +109,8 @@ class ConditionedField(nn.Module):
         Source of the starting values.
     """
 
+    centres: Tensor
+
     def __init__(self, config: ConditionedConfig, generator: Generator | None = None) -> None:
         super().__init__()
         trunk = config.trunk()
@@ -123,9 +125,14 @@ class ConditionedField(nn.Module):
         self.embedding = AtomEmbedding(trunk, generator)
         self.start_vectors = nn.Linear(config.hidden, config.hidden)
         self.trunk = Trunk(trunk, generator)
+        self.kinds = FAR + 1
+        self.stiff_variance = STIFF_SPREAD**2
+        self.spacing = 2.0 * LOGIT_RANGE / (TIME_CENTRES - 1)
         self.head = GatedVectorHead(config.hidden, config.ffn, config.hidden, False, generator)
         self.head_scale = config.hidden**-0.5
-        self.register_buffer("centres", torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, TIME_CENTRES), persistent=False)
+        self.register_buffer(
+            "centres", torch.linspace(-LOGIT_RANGE, LOGIT_RANGE, TIME_CENTRES), persistent=False
+        )
         for linear in (self.edge_first, self.edge_second, self.start_vectors):
             start_linear(linear, generator)
 
@@ -133,8 +140,7 @@ class ConditionedField(nn.Module):
         """Gaussians of logit(t), shape (n_copies, TIME_CENTRES)."""
         bounded = t.clamp(1e-4, 1.0 - 1e-4)
         logit = torch.log(bounded) - torch.log1p(-bounded)
-        spacing = 2.0 * LOGIT_RANGE / (TIME_CENTRES - 1)
-        return torch.exp(-0.5 * ((logit.unsqueeze(1) - self.centres) / spacing) ** 2)
+        return torch.exp(-0.5 * ((logit.unsqueeze(1) - self.centres) / self.spacing) ** 2)
 
     def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
         """Places (n_atoms, place_width) and reference lengths (n_atoms, n_atoms) of a molecule."""
@@ -142,7 +148,13 @@ class ConditionedField(nn.Module):
         return place, self.places.reference_length(place, distance)
 
     def edges(
-        self, positions: Tensor, initial: Tensor, t: Tensor, table: NeighbourTable, distance: Tensor, reference: Tensor
+        self,
+        positions: Tensor,
+        initial: Tensor,
+        t: Tensor,
+        table: NeighbourTable,
+        distance: Tensor,
+        reference: Tensor,
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Edge embedding (N, K, edge_width), edge vectors (N, K, 3, 2) and envelope (N, K); N = copies x atoms."""
         copies, atoms = positions.size(0), positions.size(1)
@@ -150,15 +162,25 @@ class ConditionedField(nn.Module):
         length, direction = edge_geometry(flat, table)
         length_initial, _ = edge_geometry(flat_initial, table)
         scale = input_scale(t, self.sigma, self.displacement).repeat_interleave(atoms).view(-1, 1)
-        spread = torch.sqrt(self.sigma**2 * (1.0 - t) + STIFF_SPREAD**2).repeat_interleave(atoms).view(-1, 1)
+        spread = (
+            torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance).repeat_interleave(atoms).view(-1, 1)
+        )
         stiff = ((distance == 1) | (distance == 2)).to(length.dtype).repeat(copies, 1)
         change = soften((length - length_initial) / scale, 4.0)
         strain = soften((length - reference.repeat(copies, 1)) / spread, 4.0) * stiff
-        kind = functional.one_hot(distance, FAR + 1).to(length.dtype).repeat(copies, 1, 1)
+        kind = functional.one_hot(distance, self.kinds).to(length.dtype).repeat(copies, 1, 1)
         times = self.time_features(t).to(length.dtype).repeat_interleave(atoms, 0)
         times = times.unsqueeze(1).expand(-1, atoms, -1)
         features = torch.cat(
-            [self.radial(length), self.radial(length_initial), change.unsqueeze(-1), strain.unsqueeze(-1), kind, times], -1
+            [
+                self.radial(length),
+                self.radial(length_initial),
+                change.unsqueeze(-1),
+                strain.unsqueeze(-1),
+                kind,
+                times,
+            ],
+            -1,
         )
         embedded = functional.silu(self.edge_second(functional.silu(self.edge_first(features))))
         moved = (flat - flat_initial) / scale
@@ -194,7 +216,9 @@ class ConditionedField(nn.Module):
         place, reference = self.describe(z_index, adjacency, distance)
         embedded, arrows, envelope = self.edges(positions, initial, t, table, distance, reference.detach())
         times = self.time_features(t).to(positions.dtype).repeat_interleave(atoms, 0)
-        lag = torch.full((copies * atoms, 1), math.log(lag_time / 20.0), dtype=positions.dtype, device=positions.device)
+        lag = torch.full(
+            (copies * atoms, 1), math.log(lag_time / 20.0), dtype=positions.dtype, device=positions.device
+        )
         extra = torch.cat([place.repeat(copies, 1), times, lag], 1)
         scalars = self.embedding(z_index.repeat(copies), extra, table, embedded, envelope)
         step = positions - initial

@@ -16,7 +16,25 @@ from ..interpolant.covariance import N_CLASSES, posterior_precision, stiff_pairs
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedField
 
-KNOTS = (-8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)  # logit(t)
+KNOTS = (
+    -8.0,
+    -7.0,
+    -6.0,
+    -5.0,
+    -4.0,
+    -3.0,
+    -2.0,
+    -1.0,
+    0.0,
+    1.0,
+    2.0,
+    3.0,
+    4.0,
+    5.0,
+    6.0,
+    7.0,
+    8.0,
+)  # logit(t)
 START = (0.05, 0.05, 0.1, 0.1, 0.3, 0.3)  # angstrom, spreads at which the fit begins
 LEAST, LARGEST = 1e-4, 5.0  # angstrom: spreads outside this range would be numerical accidents
 
@@ -58,7 +76,9 @@ def calibrate(
     for number, knot in enumerate(knots):
         t = torch.sigmoid(knot).float().expand(pairs)
         pair = sampler.draw(pairs, generator)
-        x_t = interpolate(pair.start, pair.end, t, field.sigma, torch.randn(pair.start.shape, generator=generator))
+        x_t = interpolate(
+            pair.start, pair.end, t, field.sigma, torch.randn(pair.start.shape, generator=generator)
+        )
         with torch.no_grad():
             chunks = [
                 field(x_t[part], pair.start[part], t[part], lag_time, z_index, adjacency, distance)[0]

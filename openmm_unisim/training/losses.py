@@ -19,7 +19,9 @@ def draw_times(size: int, density: TimeDensity, generator: Generator) -> Tensor:
     low = torch.log(torch.tensor(density.shortest))
     high = torch.log(torch.tensor(0.5))
     near = torch.exp(low + (high - low) * u)
-    near_zero = torch.where(torch.rand(size, generator=generator) < density.exactly_zero, torch.zeros(size), near)
+    near_zero = torch.where(
+        torch.rand(size, generator=generator) < density.exactly_zero, torch.zeros(size), near
+    )
     t = torch.where(choice < density.start, near_zero, 1.0 - near)
     return torch.where(choice >= density.start + density.end, u.clamp(1e-4, 1 - 1e-4), t)
 

@@ -49,12 +49,16 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         if header.get("format_version") != FORMAT_VERSION:
-            raise CheckpointError(f"'{path}' is not a training checkpoint of this program; choose another run folder.")
+            raise CheckpointError(
+                f"'{path}' is not a training checkpoint of this program; choose another run folder."
+            )
         return tensors, int(header["step"]), json.loads(header["record"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"'{path}' can't be read as a training checkpoint ({error}); start a new run.") from error
+        raise CheckpointError(
+            f"'{path}' can't be read as a training checkpoint ({error}); start a new run."
+        ) from error
 
 
 def load_run(

@@ -49,14 +49,21 @@ class VectorFieldTrainer:
         self.step = 0
         saved = self._read(config)
         if saved is None:
-            measured = round(PairSampler(source, config.lag_time).displacement(4096, Generator().manual_seed(0)), 3)
-            config = config.model_copy(update={"model": config.model.model_copy(update={"displacement": measured})})
+            measured = round(
+                PairSampler(source, config.lag_time).displacement(4096, Generator().manual_seed(0)), 3
+            )
+            config = config.model_copy(
+                update={"model": config.model.model_copy(update={"displacement": measured})}
+            )
             self.record: dict[str, Any] = {"data": source.hashes, "protocol": _protocol(source.attributes)}
         else:
             self.record = saved[2] | {"data": saved[2]["data"] | source.hashes}
             model = ConditionedConfig(**self.record["config"]["model"])
             config = config.model_copy(update={"model": model})
         self.config = config
+        self.model = ConditionedField(config.model, Generator().manual_seed(config.seed))
+        self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         self._build(source, held_out)
         if saved is not None:
             self.ema = load_run(saved[0], self.model, self.optimiser, self.generator, saved[1])
@@ -68,7 +75,15 @@ class VectorFieldTrainer:
         if not self.state_path.exists():
             return None
         tensors, step, record = read_run(self.state_path)
-        schedule = {"steps", "decay_start", "learning_rate", "validate_every", "save_every", "compiled", "ema_decay"}
+        schedule = {
+            "steps",
+            "decay_start",
+            "learning_rate",
+            "validate_every",
+            "save_every",
+            "compiled",
+            "ema_decay",
+        }
         for name, value in config.model_dump().items():
             if name in schedule or name in ("train_files", "valid_files", "model"):
                 continue
@@ -81,9 +96,6 @@ class VectorFieldTrainer:
 
     def _build(self, source: PairSource, held_out: PairSource) -> None:
         config = self.config
-        self.model = ConditionedField(config.model, Generator().manual_seed(config.seed))
-        self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         self.network: Callable = torch.compile(self.model) if config.compiled else self.model
         self.z_index = torch.tensor(vocabulary_lookup())[source.atomic_numbers]
         self.adjacency = adjacency_matrix(source.bonds, len(source.atomic_numbers))
@@ -127,7 +139,9 @@ class VectorFieldTrainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
         value = float(loss.detach())
         if value != value:
-            raise NonFiniteError(f"The loss is NaN at step {self.step}; the last checkpoint in '{self.folder}' is intact.")
+            raise NonFiniteError(
+                f"The loss is NaN at step {self.step}; the last checkpoint in '{self.folder}' is intact."
+            )
         self.optimiser.step()
         self.step += 1
         self._average()
@@ -156,18 +170,29 @@ class VectorFieldTrainer:
             predicted, _ = self.predict(model, chunk, t[part], noise[part])
             errors.append(end_point_error(predicted, chunk.end, t[part], config.sigma, config.displacement))
         error = torch.cat(errors)
-        bins = {"start": t < 0.02, "early": (t >= 0.02) & (t < 0.3), "late": (t >= 0.3) & (t < 0.98), "end": t >= 0.98}
-        return {"valid": float(error.mean())} | {f"valid_{k}": float(error[m].mean()) for k, m in bins.items()}
+        bins = {
+            "start": t < 0.02,
+            "early": (t >= 0.02) & (t < 0.3),
+            "late": (t >= 0.3) & (t < 0.98),
+            "end": t >= 0.98,
+        }
+        return {"valid": float(error.mean())} | {
+            f"valid_{k}": float(error[m].mean()) for k, m in bins.items()
+        }
 
     def save(self) -> None:
         """Write the state from which the run continues exactly."""
-        save_run(self.state_path, self.model, self.ema, self.optimiser, self.generator, self.step, self.record)
+        save_run(
+            self.state_path, self.model, self.ema, self.optimiser, self.generator, self.step, self.record
+        )
 
     def run(self, progress: Progress | None = None) -> None:
         """Train until `config.steps`."""
         config = self.config
         if self.step >= config.steps:
-            raise ConfigError(f"The run in '{self.folder}' has {self.step} steps already; give more steps to go on.")
+            raise ConfigError(
+                f"The run in '{self.folder}' has {self.step} steps already; give more steps to go on."
+            )
         running, began, first = 0.0, time.perf_counter(), self.step
         while self.step < config.steps:
             running += self.train_step()

@@ -1,0 +1,77 @@
+"""The conditioned field as a model file."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from openmm_unisim.errors import CheckpointError, ConfigError
+from openmm_unisim.export.conditioned import export_conditioned, load_conditioned, save_conditioned
+from openmm_unisim.export.loader import load_model_file
+from openmm_unisim.export.validate import validate_model_file
+from openmm_unisim.interpolant.covariance import N_CLASSES
+from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.system import load_molecule
+
+CONFIG = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
+PROTOCOL = {
+    "name": "ACE-A-NME",
+    "environment": "obc2",
+    "force_field": "ff14SB",
+    "temperature_K": 300.0,
+    "friction_per_ps": 1.0,
+    "hydrogen_mass_Da": 4.0,
+    "atomic_numbers": [1, 6, 7, 8],
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
+    knots = torch.tensor([-4.0, 0.0, 4.0], dtype=torch.float64)
+    spreads = torch.tensor([0.03, 0.02, 0.05, 0.05, 0.2, 0.3], dtype=torch.float64)
+    save_conditioned(path, field, CONFIG, knots, (2 * spreads.log()).expand(3, N_CLASSES), 20.0, PROTOCOL, {"data": {}})
+    return path
+
+
+@pytest.fixture(scope="module", params=["group-wise", "isotropic"])
+def model_file(request, weights, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / f"{request.param}.unisim.pt"
+    export_conditioned(weights, path, substeps=8, covariance=request.param)
+    return path
+
+
+def test_keeps_the_contract(model_file):
+    validate_model_file(model_file)
+
+
+def test_scripted_equals_eager(weights, model_file):
+    """The frozen file and the module it was made of give the same substep."""
+    from openmm_unisim.export.scripted import ConditionedJump
+
+    field, knots, log_variances, extra = load_conditioned(weights)
+    if "isotropic" in model_file.name:
+        knots, log_variances = knots[:0], log_variances[:0]
+    eager = ConditionedJump(field, extra["lag_time"], 2.5, knots, log_variances, torch.tensor([1, 6, 7, 8]))
+    molecule = load_molecule("ACE-ALA-NME")
+    x0 = torch.from_numpy(molecule.positions).float().unsqueeze(0)
+    generator = torch.Generator().manual_seed(0)
+    x = x0 + 0.01 * torch.randn(x0.shape, generator=generator)
+    numbers, bonds = torch.from_numpy(molecule.atomic_numbers), torch.from_numpy(molecule.bonds)
+    none, noise = torch.zeros(0), torch.randn(x0.shape, generator=generator)
+    t, t_next = torch.tensor([0.2], dtype=torch.float64), torch.tensor([0.3], dtype=torch.float64)
+    arguments = (x, x0, numbers, bonds, t, t_next, 2.494, none, 0.0, none, noise)
+    scripted = load_model_file(model_file)[0]
+    with torch.no_grad():
+        expected, density = eager.step(*arguments)
+        found, found_density = scripted.step(*arguments)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert torch.allclose(found_density, density, atol=1e-2)
+
+
+def test_errors(weights, tmp_path):
+    with pytest.raises(ConfigError, match="group-wise"):
+        export_conditioned(weights, tmp_path / "x.pt", covariance="magic")
+    with pytest.raises(CheckpointError):
+        export_conditioned(Path(__file__), tmp_path / "x.pt")

@@ -1,0 +1,75 @@
+"""Training of the conditioned field: exact resume, time density, a loss that falls."""
+
+import json
+
+import pytest
+import torch
+
+from openmm_unisim.data.generate import GenerateConfig, generate
+from openmm_unisim.errors import CheckpointError, ConfigError
+from openmm_unisim.model.conditioned import ConditionedConfig
+from openmm_unisim.training.config import TimeDensity, VectorFieldConfig
+from openmm_unisim.training.losses import draw_times
+from openmm_unisim.training.vector_field import VectorFieldTrainer
+
+SMALL = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> VectorFieldConfig:
+    path = tmp_path_factory.mktemp("data") / "walker.h5"
+    generate(GenerateConfig("ACE-ALA-NME", nanoseconds=0.06, scramble_time=2.0, equilibration_time=2.0), path)
+    return VectorFieldConfig(
+        model=SMALL, lag_time=5.0, train_files=[str(path)], steps=12, batch=4, compiled=False, save_every=6,
+        validate_every=12, warmup=2,
+    )  # fmt: skip
+
+
+def test_interrupted_run_equals_an_uninterrupted_one(config, tmp_path):
+    whole = VectorFieldTrainer(config, tmp_path / "whole")
+    whole.run()
+
+    class Killed(Exception):
+        pass
+
+    def kill(entry: dict) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        VectorFieldTrainer(config, tmp_path / "parts").run(kill)
+    parts = VectorFieldTrainer(config, tmp_path / "parts")
+    assert parts.step == 6
+    parts.run()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, parts.model.state_dict()[name]), name
+        assert torch.equal(whole.ema[name], parts.ema[name]), name
+    lines = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [6, 12] and "valid_end" in lines[-1]
+    record = json.loads((tmp_path / "parts" / "record.json").read_text())
+    assert record["data"] and record["provenance"]["commit"] and record["protocol"]["environment"] == "obc2"
+
+
+def test_resume_refuses_other_settings_and_finished_runs(config, tmp_path):
+    VectorFieldTrainer(config, tmp_path).run()
+    with pytest.raises(ConfigError, match="more steps"):
+        VectorFieldTrainer(config, tmp_path).run()
+    with pytest.raises(CheckpointError, match="batch"):
+        VectorFieldTrainer(config.model_copy(update={"batch": 5, "steps": 20}), tmp_path)
+    (tmp_path / "run.safetensors").write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="can't be read"):
+        VectorFieldTrainer(config, tmp_path)
+
+
+def test_times_are_dense_at_both_ends():
+    t = draw_times(20_000, TimeDensity(), torch.Generator().manual_seed(0))
+    assert ((t >= 0) & (t < 1)).all()
+    assert float((t < 0.01).float().mean()) > 0.15 and float((t > 0.99).float().mean()) > 0.15
+    assert 0.005 < float((t == 0).float().mean()) < 0.04
+    assert float(t.max()) <= 1 - 9e-5
+
+
+def test_loss_falls(config, tmp_path):
+    longer = config.model_copy(update={"steps": 80, "save_every": 20, "validate_every": 80, "learning_rate": 3e-3})
+    losses = []
+    VectorFieldTrainer(longer, tmp_path).run(lambda entry: losses.append(entry["loss"]))
+    assert losses[-1] < 0.9 * losses[0]
