@@ -65,10 +65,12 @@ test-slow: build ## run the statistical and physical checks that take minutes ea
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 lint: venv ## check style and types of Python and C++, and rules that code can check
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $(CPP_SOURCES)
+	@status=0; check() { echo "$$*" | cut -c 1-100; "$$@" || status=1; }; \
+	check $(BIN)/ruff check .; \
+	check $(BIN)/ruff format --check .; \
+	check $(BIN)/mypy; \
+	check $(BIN)/clang-format --dry-run -Werror $(CPP_SOURCES); \
+	exit $$status
 
 format: venv ## rewrite Python and C++ in the project's style
 	$(BIN)/ruff format .
