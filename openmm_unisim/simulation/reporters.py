@@ -20,7 +20,7 @@ state that the integrator left, which is the proposal unless the integrator itse
 """
 
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -83,7 +83,7 @@ class JumpTable:
 
     def write(self, record: JumpRecord) -> None:
         """Append one row: shortest text that reads back as the same number."""
-        values = (repr(value) if isinstance(value, float) else str(value) for value in astuple(record))
+        values = (repr(getattr(record, name)) for name in COLUMNS)
         with output_errors(self._path):
             self._stream.write(",".join(values) + "\n")
             self._stream.flush()

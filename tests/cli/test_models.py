@@ -18,12 +18,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = write_toy(tmp_path / "toy.unisim.pt", metadata={"lag_time_ps": 12.5, "environment": "obc2"})
     entry = {"file": path.name, "sha256": sha256_of_file(path), "card": "card.md"}
     (tmp_path / "registry.json").write_text(json.dumps({"toy": entry}))
-    for function in (registry.registered_models, registry.resolve_model):
-        names = function.__code__.co_varnames[: function.__code__.co_argcount]
-        defaults = tuple(
-            tmp_path if name == "folder" else None for name in names[-len(function.__defaults__) :]
-        )
-        monkeypatch.setattr(function, "__defaults__", defaults)
+    listed, resolved = registry.registered_models, registry.resolve_model
+    monkeypatch.setattr(registry, "registered_models", lambda folder=tmp_path: listed(folder))
+    monkeypatch.setattr(registry, "resolve_model", lambda name, folder=tmp_path: resolved(name, folder))
     return tmp_path
 
 
