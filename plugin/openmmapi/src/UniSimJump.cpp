@@ -50,7 +50,8 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     needsForces = metadata.getFlag("forces_required");
     passesBox = metadata.getFlag("periodic");
     if (passesBox && !system.usesPeriodicBoundaryConditions())
-        metadata.fail("is made for periodic systems, and this System is not one; use a model without periodicity.");
+        metadata.fail(
+                "is made for periodic systems, and this System is not one; use a model without periodicity.");
     for (int i = 0; i < system.getNumForces(); i++)
         removesDrift |= dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr;
     checkAllowed();

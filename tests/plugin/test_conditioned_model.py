@@ -1,0 +1,84 @@
+"""The network that is shipped, in a small size and untrained, on a real molecule: C++ against the twin."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from openmm_unisim.export.conditioned import export_conditioned, save_conditioned
+from openmm_unisim.interpolant.covariance import N_CLASSES
+from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.simulation.chain import JumpChain
+from openmm_unisim.simulation.exactness import PathMetropolis
+from openmm_unisim.simulation.reference import ReferenceJump
+from openmm_unisim.system import Molecule, create_system, load_molecule
+from tests.plugin.systems import jumper, positions_of
+
+CONFIG = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
+PROTOCOL = {
+    "name": "ACE-A-NME",
+    "environment": "obc2",
+    "force_field": "ff14SB",
+    "temperature_K": 300.0,
+    "friction_per_ps": 1.0,
+    "hydrogen_mass_Da": 4.0,
+    "atomic_numbers": [1, 6, 7, 8],
+}
+SPREADS = [0.03, 0.02, 0.05, 0.05, 0.2, 0.3]  # angstrom
+N_JUMPS = 3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("conditioned")
+    field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
+    knots = torch.tensor([-4.0, 0.0, 4.0], dtype=torch.float64)
+    variances = (2 * torch.tensor(SPREADS, dtype=torch.float64).log()).expand(3, N_CLASSES)
+    weights, path = folder / "tiny.safetensors", folder / "tiny.unisim.pt"
+    save_conditioned(weights, field, CONFIG, knots, variances, 20.0, PROTOCOL, {"data": {}})
+    export_conditioned(weights, path, substeps=8, covariance="group-wise")
+    return path
+
+
+@pytest.fixture(scope="module")
+def molecule() -> Molecule:
+    return load_molecule("ACE-ALA-NME")
+
+
+def test_jumps_are_those_of_the_twin(model, molecule, platform) -> None:
+    system = create_system(molecule, "obc2")
+    simulation, integrator = jumper(model, molecule.topology, system, molecule.positions, platform, seed=5)
+    jump = ReferenceJump(
+        model, atomic_numbers=molecule.atomic_numbers, bonds=molecule.bonds, temperature=300.0
+    )
+    for frame in JumpChain(jump, molecule.positions[None], 5).run(N_JUMPS):
+        simulation.step(1)
+        assert np.abs(positions_of(simulation) - frame.positions[0]).max() < 1e-5
+    assert integrator.getNumAccepted() == N_JUMPS
+    assert simulation.context.getTime()._value == pytest.approx(20.0 * N_JUMPS)
+
+
+def test_path_weights_are_those_of_the_twin(model, molecule) -> None:
+    """The untrained network is never accepted, but log a must agree to single precision."""
+    system = create_system(molecule, "obc2")
+    simulation, integrator = jumper(
+        model, molecule.topology, system, molecule.positions, seed=5, acceptanceMode=1
+    )
+
+    def energy(positions: np.ndarray) -> np.ndarray:
+        values = []
+        for copy in positions:
+            simulation.context.setPositions(copy)
+            values.append(simulation.context.getState(energy=True).getPotentialEnergy()._value)
+        return np.array(values)
+
+    jump = ReferenceJump(
+        model, atomic_numbers=molecule.atomic_numbers, bonds=molecule.bonds, temperature=300.0
+    )
+    chain = JumpChain(jump, molecule.positions[None], 5, acceptance=PathMetropolis(jump, energy))
+    for frame in chain.run(2):
+        simulation.context.setPositions(molecule.positions)
+        simulation.step(1)
+        assert not frame.accepted[0]
+        assert integrator.getLastLogAcceptance() == pytest.approx(frame.log_acceptance[0], rel=1e-5)
