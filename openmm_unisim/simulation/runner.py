@@ -157,7 +157,7 @@ class _JumpRun:
             raise
         finally:
             self._table.close()
-        return self._record
+        return self._folder.read_run_record()
 
     def _warn_of_refusals(self, observer: RunObserver) -> None:
         done, accepted = self._standing.done, self._standing.accepted

@@ -115,6 +115,11 @@ def test_a_finished_run_says_what_came_of_it_and_draws_nothing(model: Path, tmp_
     assert json.loads((tmp_path / "run/run.json").read_text())["md"]["run_well"]["ns_per_day"] > 0
 
 
+def test_without_md_timing_no_ratio_is_claimed(model: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(program, arguments(model, tmp_path / "run", 2))
+    assert result.exit_code == 0 and "ratio" not in result.stdout and "nan" not in result.stdout
+
+
 def test_another_environment_is_a_warning(model: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(program, arguments(model, tmp_path / "run", 2, "--environment", "obc2"))
     assert result.exit_code == 0
