@@ -76,7 +76,7 @@ format: venv ## rewrite Python and C++ in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_SOURCES)
 
-bench: build ## run every benchmark; results with provenance in benchmarks/results/
+bench: build ## run the benchmarks that need no arguments; results in benchmarks/results/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean: ## remove what the build and the tools wrote; .venv and runs/ stay
