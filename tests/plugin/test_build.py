@@ -1,7 +1,9 @@
 """setup.py: what it finds, and what it says when something is absent."""
 
+import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +90,24 @@ def test_every_file_of_the_package_that_is_not_python_is_packed(script) -> None:
     folders = (
         "openmm_unisim/pretrained/",
         "openmm_unisim/evaluation/assets/",
-        "openmm_unisim/evaluation/templates/",
     )
     others = [name for name in listing.stdout.split() if not name.endswith((".py", "py.typed"))]
     assert [name for name in others if not name.startswith(folders)] == []
+
+
+def test_what_is_imported_is_required(script, monkeypatch) -> None:
+    """Every third-party package that ours imports is among the requirements of the built package."""
+    captured: dict = {}
+    monkeypatch.setattr(script, "setup", lambda **settings: captured.update(settings))
+    script.main()
+    required = {re.split(r"[=<>]", text)[0].lower() for text in captured["install_requires"]}
+    imported = set()
+    for path in (ROOT / "openmm_unisim").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                imported.add(node.module.split(".")[0])
+    third_party = {name.lower() for name in imported - set(sys.stdlib_module_names)} - {"openmm_unisim"}
+    brought_along = {"click": "typer", "markupsafe": "jinja2"}
+    assert {brought_along.get(name, name) for name in third_party} <= required
