@@ -3,6 +3,7 @@
 import numpy as np
 import openmm
 import pytest
+import torch
 from openmm import app, unit
 
 from openmm_unisim import UniSimIntegrator
@@ -196,3 +197,17 @@ def test_compound_integrator(toys, platform) -> None:
     found = UniSimIntegrator.cast(compound.getIntegrator(1))
     assert isinstance(found, UniSimIntegrator)
     assert (found.getNumAccepted(), found.getTemperature()) == (3, 300 * unit.kelvin)
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_the_threads_treatment_of_denormals_is_restored(toys, setting: bool) -> None:
+    topology, system = free_atoms(3)
+    simulation, _ = jumper(toys["ou"], topology, system, random_positions(3))
+    tiny = torch.tensor([1e-310], dtype=torch.float64)
+    torch.set_flush_denormal(setting)
+    try:
+        simulation.step(1)
+        flushed = float((tiny * 0.5)[0]) == 0.0
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushed == setting
