@@ -2,9 +2,8 @@
 #
 # Every command first makes .venv from the pinned requirements and builds the OpenMM plugin, each only when absent or
 # out of date. Variables that can be given on the command line:
-#   TORCH_INDEX=URL   package index to take torch from. Elsewhere than on a machine whose pip already finds a CPU build,
-#                     plain torch is a CUDA build of several GB; the CPU build is at
-#                     https://download.pytorch.org/whl/cpu
+#   TORCH_INDEX=URL   package index to take torch from when .venv is made. Unless pip already finds a CPU build, plain
+#                     torch is a CUDA build of several GB; the CPU build is at https://download.pytorch.org/whl/cpu
 #   PYTHON=NAME       the Python 3.11 to make .venv with (python3.11)
 #   PYTEST_ARGS=...   more arguments for `make test`, e.g. PYTEST_ARGS="tests/plugin -x"
 
@@ -82,7 +81,7 @@ bench: build ## run the benchmarks that need no arguments; results in benchmarks
 clean: ## remove what the build and the tools wrote; .venv and runs/ stay
 	rm -rf build dist *.egg-info openmm_unisim/lib openmm_unisim/_unisim*.so openmm_unisim/_swig.py $(DEMO_OUTPUT)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find openmm_unisim tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## also remove .venv
 	rm -rf $(VENV)
