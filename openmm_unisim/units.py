@@ -61,7 +61,9 @@ def in_unit(value: Any, unit: Any, name: str) -> float:
         try:
             number = float(value.value_in_unit(unit))
         except TypeError as error:
-            raise ConfigError(f"{name} = {value} can't be expressed in {unit}; give a quantity of that dimension.") from error
+            raise ConfigError(
+                f"{name} = {value} can't be expressed in {unit}; give a quantity of that dimension."
+            ) from error
     else:
         try:
             number = float(value)

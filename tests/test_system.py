@@ -22,7 +22,9 @@ def test_native_gb_has_the_energy_of_obc2_xml():
     assert energy(native, molecule.positions) == pytest.approx(energy(custom, molecule.positions), abs=1e-3)
 
 
-@pytest.mark.parametrize(("text", "letters"), [("ACE-ALA-NME", "A"), ("ACE-NW-NME", "NW"), ("ACE-G-TRP-NME", "GW")])
+@pytest.mark.parametrize(
+    ("text", "letters"), [("ACE-ALA-NME", "A"), ("ACE-NW-NME", "NW"), ("ACE-G-TRP-NME", "GW")]
+)
 def test_sequences(text, letters):
     assert parse_sequence(text) == letters
 

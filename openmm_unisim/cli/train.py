@@ -26,7 +26,7 @@ def vector_field(
 
     from ..errors import ConfigError
     from ..training.config import VectorFieldConfig
-    from ..training.memory import keep_freed_memory
+    from ..memory import keep_freed_memory
     from ..training.vector_field import VectorFieldTrainer
 
     torch.set_num_threads(threads)

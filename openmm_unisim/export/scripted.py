@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..interpolant.covariance import (
     N_CLASSES,
+    cholesky_or_nan,
     gaussian_log_density,
     gaussian_step,
     posterior_covariance,
@@ -112,7 +113,7 @@ class ConditionedJump(nn.Module):
             pairs, kind = stiff_pairs(distance, hydrogen)
             precision = posterior_precision(end, x0, pairs, kind, hydrogen, self.variances(t))
             covariance = step_covariance(posterior_covariance(precision), t, t_next, sigma)
-            return mean, torch.linalg.cholesky(covariance)
+            return mean, cholesky_or_nan(covariance)
         scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)
         return mean, scale * torch.eye(3 * x.size(1), dtype=torch.float64, device=x.device)
 

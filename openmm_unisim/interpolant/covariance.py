@@ -108,9 +108,16 @@ def posterior_precision(
     return u.transpose(1, 2) @ weighted + torch.diag_embed(rest) + q.transpose(1, 2) @ q / rigid_variance
 
 
+def cholesky_or_nan(matrix: Tensor) -> Tensor:
+    """Lower Cholesky factor; NaN where the matrix isn't positive definite, so that an exploded structure becomes a
+    counted NaN proposal rather than an exception."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return torch.where((failed > 0).view(-1, 1, 1), torch.full_like(factor, float("nan")), factor)
+
+
 def posterior_covariance(precision: Tensor) -> Tensor:
     """S from its precision, by Cholesky."""
-    return torch.cholesky_inverse(torch.linalg.cholesky(precision))
+    return torch.cholesky_inverse(cholesky_or_nan(precision))
 
 
 def step_mean(positions: Tensor, end_point: Tensor, t: Tensor, t_next: Tensor) -> Tensor:

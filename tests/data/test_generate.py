@@ -10,7 +10,13 @@ from openmm_unisim.data.generate import GenerateConfig, generate
 from openmm_unisim.errors import CheckpointError, ConfigError, DataError
 
 SHORT = GenerateConfig(
-    "ACE-ALA-NME", nanoseconds=0.04, frame_spacing=1.0, block=10, scramble_time=2.0, equilibration_time=2.0, seed=3
+    "ACE-ALA-NME",
+    nanoseconds=0.04,
+    frame_spacing=1.0,
+    block=10,
+    scramble_time=2.0,
+    equilibration_time=2.0,
+    seed=3,
 )
 
 

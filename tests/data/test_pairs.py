@@ -21,7 +21,11 @@ def source() -> PairSource:
 
 
 def test_methyl_groups_of_alanine_dipeptide(source):
-    assert methyl_groups(source.atomic_numbers, source.bonds).tolist() == [[1, 2, 3], [13, 14, 15], [19, 20, 21]]
+    assert methyl_groups(source.atomic_numbers, source.bonds).tolist() == [
+        [1, 2, 3],
+        [13, 14, 15],
+        [19, 20, 21],
+    ]
 
 
 def test_relabelling_undoes_a_turn_and_never_a_swap(source):
@@ -65,7 +69,12 @@ def test_positions_are_in_angstrom(tmp_path):
     from openmm_unisim.data import trajectory_file
 
     path = tmp_path / "w.h5"
-    attributes = {"atomic_numbers": [6, 1], "bonds": [[0, 1]], "frame_spacing_ps": 1.0, "temperature_K": 300.0}
+    attributes = {
+        "atomic_numbers": [6, 1],
+        "bonds": [[0, 1]],
+        "frame_spacing_ps": 1.0,
+        "temperature_K": 300.0,
+    }
     attributes |= {"environment": "vacuum", "force_field": "none", "friction_per_ps": 1.0, "name": "CH"}
     trajectory_file.create(path, attributes)
     trajectory_file.append(path, np.array([[[0, 0, 0], [0.11, 0, 0]]]), np.zeros(1), b"state")

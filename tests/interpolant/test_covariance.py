@@ -70,3 +70,10 @@ def test_log_density_is_that_of_the_drawn_noise():
     assert torch.allclose(cov.gaussian_log_density(following, mean, factor), expected)
     white = -0.5 * noise.square().sum((1, 2)) - 3 * math.log(2 * math.pi)
     assert torch.allclose(expected, white - torch.diagonal(factor, dim1=1, dim2=2).log().sum(1))
+
+
+def test_a_matrix_that_is_not_positive_gives_nan_for_its_copy_only():
+    matrices = torch.stack([torch.eye(3), -torch.eye(3), torch.full((3, 3), float("nan"))]).double()
+    factor = cov.cholesky_or_nan(matrices)
+    assert torch.equal(factor[0], torch.eye(3).double())
+    assert torch.isnan(factor[1]).all() and torch.isnan(factor[2]).any()
