@@ -68,7 +68,7 @@ def remove_rigid_motion(prediction: Tensor, reference: Tensor) -> Tensor:
 
 
 def _solve_inertia(r: Tensor, angular: Tensor) -> Tensor:
-    """omega with (sum_i |r_i|^2 1 - r_i r_i^T) omega = angular, by cofactors; a linear molecule gets the least omega."""
+    """omega with (sum_i |r_i|^2 1 - r_i r_i^T) omega = angular, by cofactors; the least omega if linear."""
     x, y, z = r[..., 0], r[..., 1], r[..., 2]
     xx, yy, zz = (x * x).sum(1), (y * y).sum(1), (z * z).sum(1)
     xy, xz, yz = -(x * y).sum(1), -(x * z).sum(1), -(y * z).sum(1)

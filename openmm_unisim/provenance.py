@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _cpu_name() -> str:
 def provenance(**extra: Any) -> dict[str, Any]:
     """Record to store beside any figure, with whatever else the caller knows (seed, device, data hash)."""
     return {
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(sys.argv),
         "commit": source_commit(),
         "python": platform.python_version(),

@@ -15,10 +15,10 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     run: Annotated[Path, typer.Argument(help="Run folder of `train vector-field`.")],
     output: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("weights.safetensors"),
-    pairs: Annotated[int, typer.Option(help="Held-out residuals per time.")] = 256,
+    iterations: Annotated[int, typer.Option(help="Steps of the fit.")] = 600,
     threads: Annotated[int, typer.Option(help="torch threads.")] = 1,
 ) -> None:
-    """Fit the posterior variances of a trained field on held-out pairs and write its weights file."""
+    """Fit the variance head of a trained field on held-out pairs and write its weights file."""
     import torch
 
     from ..data.pairs import PairSource
@@ -35,16 +35,12 @@ def calibrate(
     field.load_state_dict({k[len("ema.") :]: v for k, v in tensors.items() if k.startswith("ema.")})
     source = PairSource.load(record["config"]["valid_files"] or record["config"]["train_files"][-1:])
     lag = record["config"]["lag_time"]
-    knots, log_variances = fit(
-        field.eval(),
-        source,
-        lag,
-        pairs=pairs,
-        progress=lambda k, v: print(f"time {k}: log-likelihood {v:.3f}"),
-    )
-    save_conditioned(
-        output, field, config, knots, log_variances, lag, record["protocol"], record | {"steps_done": step}
-    )
+    spread = fit(
+        field.eval(), config, source, lag, iterations=iterations,
+        progress=lambda k, v: print(f"{k} iterations: -log-likelihood {v:.4f} per coordinate"),
+    )  # fmt: skip
+    protocol = record["protocol"]
+    save_conditioned(output, field, spread, config, lag, protocol, record | {"steps_done": step})
     print(f"{output}: weights after {step} steps")
 
 
@@ -64,5 +60,6 @@ def export(
         weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance
     )
     print(
-        f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, weights {metadata.weights_sha256[:12]}"
+        f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, "
+        f"weights {metadata.weights_sha256[:12]}"
     )

@@ -25,8 +25,8 @@ def vector_field(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..errors import ConfigError
-    from ..training.config import VectorFieldConfig
     from ..memory import keep_freed_memory
+    from ..training.config import VectorFieldConfig
     from ..training.vector_field import VectorFieldTrainer
 
     torch.set_num_threads(threads)

@@ -164,7 +164,8 @@ def _resume(config: GenerateConfig, path: Path, context: openmm.Context) -> int:
     for name, value in asdict(config).items():
         if name not in ("nanoseconds", "block") and attributes[name] != value:
             raise CheckpointError(
-                f"'{path}' was begun with {name} = {attributes[name]!r}, not {value!r}; use its settings or another file."
+                f"'{path}' was begun with {name} = {attributes[name]!r}, not {value!r}; "
+                "use its settings or another file."
             )
     if done == 0:
         path.unlink()

@@ -69,7 +69,9 @@ def test_times_are_dense_at_both_ends():
 
 
 def test_loss_falls(config, tmp_path):
-    longer = config.model_copy(update={"steps": 80, "save_every": 20, "validate_every": 80, "learning_rate": 3e-3})
+    longer = config.model_copy(
+        update={"steps": 80, "save_every": 20, "validate_every": 80, "learning_rate": 3e-3}
+    )
     losses = []
     VectorFieldTrainer(longer, tmp_path).run(lambda entry: losses.append(entry["loss"]))
     assert losses[-1] < 0.9 * losses[0]
