@@ -188,7 +188,6 @@ def main() -> None:
             "typer>=0.12",
             "rich>=13",
             "safetensors>=0.4",
-            "matplotlib>=3.8",
             "pdbfixer>=1.9",
             "ParmEd>=4.2",
             "PeptideBuilder>=1.1",

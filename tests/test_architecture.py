@@ -38,7 +38,7 @@ ALLOWED = {
 }
 # The public API, and the plugin's Python side, sit on top of the base.
 TOP = {"__init__", "_plugin", "integrator"}
-FORBIDDEN_AT_IMPORT = ("matplotlib", "plotly", "mdtraj", "openmm_unisim.training", "openmm_unisim.evaluation")
+FORBIDDEN_AT_IMPORT = ("plotly", "mdtraj", "openmm_unisim.training", "openmm_unisim.evaluation")
 
 
 def module_name(path: Path) -> str:

@@ -1,8 +1,7 @@
 """The command `openmm-unisim`: collects the sub-commands and turns errors into one sentence.
 
 Each command is one module of this package with a function ``register(app)``. Modules are imported when the
-program starts, their libraries (torch, OpenMM, matplotlib) inside the command only, so that ``--help`` stays
-quick.
+program starts, their libraries (torch, OpenMM, mdtraj) inside the command only, so that ``--help`` stays quick.
 """
 
 import importlib
@@ -16,7 +15,7 @@ from ..errors import UniSimError
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = ("generate", "train", "export", "simulate", "evaluate", "models")
+COMMANDS = ("generate", "train", "export", "simulate", "models")
 USER_ERROR = 2  # exit status of an error that the user can cure
 INTERRUPTED = 130
 

@@ -130,5 +130,5 @@ def test_another_environment_is_a_warning(model: Path, tmp_path: Path) -> None:
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(program, ["--help"])
     assert result.exit_code == 0
-    for command in ("generate", "train", "export", "simulate", "evaluate", "models"):
+    for command in ("generate", "train", "calibrate", "export", "simulate", "models"):
         assert command in result.stdout
