@@ -17,6 +17,8 @@ isotropic Gaussian displacement of variance D^2: the network then predicts what 
 import torch
 from torch import Tensor
 
+from .published import spread
+
 
 def interpolate(start: Tensor, end: Tensor, t: Tensor, sigma: float, noise: Tensor) -> Tensor:
     """x_t of pairs.
@@ -32,7 +34,7 @@ def interpolate(start: Tensor, end: Tensor, t: Tensor, sigma: float, noise: Tens
     Tensor, shape (n_copies, n_atoms, 3)
     """
     t = t.view(-1, 1, 1)
-    return (1.0 - t) * start + t * end + sigma * torch.sqrt(t * (1.0 - t)) * noise
+    return (1.0 - t) * start + t * end + spread(t, sigma) * noise
 
 
 def input_scale(t: Tensor, sigma: float, displacement: float) -> Tensor:

@@ -14,6 +14,8 @@ g          published guidance strength                              strength
 alpha      weight of the potential: g = alpha sigma^2/2             alpha
 =========  =======================================================  ======================
 
+The interpolant x_t itself is that of both forms: `bridge.interpolate`.
+
 Times broadcast against the rest: a float tensor of shape () or (n_atoms, 1).
 Source: UniSim, spec sections 5, 8 and 9.
 """
@@ -28,7 +30,6 @@ __all__ = [
     "floored_spread",
     "guided_drift",
     "intermediate_gradient",
-    "interpolate",
     "score",
     "spread",
     "strength_of_alpha",
@@ -43,11 +44,6 @@ def spread(t: Tensor, sigma: float) -> Tensor:
 def floored_spread(t: Tensor, sigma: float) -> Tensor:
     """gamma~(t), angstrom: gamma where the square root is above 0.1, and at least 0.1 sigma."""
     return sigma * torch.sqrt(t * (1.0 - t)).clamp(min=0.1)
-
-
-def interpolate(start: Tensor, end: Tensor, noise: Tensor, t: Tensor, sigma: float) -> Tensor:
-    """x_t = (1 - t) x_0 + t x_1 + gamma z, angstrom; `noise` is standard normal."""
-    return (1.0 - t) * start + t * end + spread(t, sigma) * noise
 
 
 def score(denoiser: Tensor, t: Tensor, sigma: float) -> Tensor:

@@ -1,6 +1,7 @@
 """The training loop of the conditioned vector field."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,9 +139,9 @@ class VectorFieldTrainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
         value = float(loss.detach())
-        if value != value:
+        if not math.isfinite(value):
             raise NonFiniteError(
-                f"The loss is NaN at step {self.step}; the last checkpoint in '{self.folder}' is intact."
+                f"The loss is {value} at step {self.step}; the last checkpoint in '{self.folder}' is intact."
             )
         self.optimiser.step()
         self.step += 1

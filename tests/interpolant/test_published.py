@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from openmm_unisim.interpolant import published
+from openmm_unisim.interpolant.bridge import interpolate
 from openmm_unisim.units import noise_scale
 
 SIGMA = noise_scale(300.0)
@@ -38,7 +39,7 @@ def test_drift_coefficients_of_the_published_code():
 def test_end_points_are_recovered_from_exact_predictions():
     start, end, noise = normal(2, 3)
     time = torch.tensor([[0.1], [0.2], [0.5], [0.8], [1.0]], dtype=torch.float64)  # one per atom
-    x = published.interpolate(start, end, noise, time, SIGMA)
+    x = interpolate(start[:, None], end[:, None], time, SIGMA, noise[:, None])[:, 0]  # each atom a copy
     found = published.end_points(x, end - start, noise, time, SIGMA)
     torch.testing.assert_close(found, (start, end))
 
@@ -46,7 +47,7 @@ def test_end_points_are_recovered_from_exact_predictions():
 def test_score_is_the_gaussian_one_away_from_the_floor():
     start, end, noise = normal(3, 3)
     time = torch.tensor(0.4, dtype=torch.float64)
-    x = published.interpolate(start, end, noise, time, SIGMA).requires_grad_()
+    x = interpolate(start, end, time, SIGMA, noise)[0].requires_grad_()
     mean = (1 - time) * start + time * end
     log_density = -((x - mean) ** 2).sum() / (2 * published.spread(time, SIGMA) ** 2)
     gradient = torch.autograd.grad(log_density, x)[0]

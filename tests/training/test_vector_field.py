@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from openmm_unisim.data.generate import GenerateConfig, generate
-from openmm_unisim.errors import CheckpointError, ConfigError
+from openmm_unisim.errors import CheckpointError, ConfigError, NonFiniteError
 from openmm_unisim.model.conditioned import ConditionedConfig
 from openmm_unisim.training.config import TimeDensity, VectorFieldConfig
 from openmm_unisim.training.losses import draw_times
@@ -75,3 +75,14 @@ def test_loss_falls(config, tmp_path):
     losses = []
     VectorFieldTrainer(longer, tmp_path).run(lambda entry: losses.append(entry["loss"]))
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch, value):
+    trainer = VectorFieldTrainer(config, tmp_path)
+    weight = next(trainer.model.parameters())
+    monkeypatch.setattr(trainer, "loss", lambda *arguments: weight.sum() * 0 + value)
+    before = weight.detach().clone()
+    with pytest.raises(NonFiniteError, match=f"loss is {value} at step 0"):
+        trainer.train_step()
+    assert torch.equal(weight, before) and trainer.step == 0
