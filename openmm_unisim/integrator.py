@@ -231,8 +231,8 @@ def _check_hydrogens(atoms: Sequence[app.topology.Atom]) -> None:
         bare = atom.element.atomic_number == 6 and atom.residue not in with_hydrogen
         if bare and (not with_hydrogen or atom.residue.name in _PROTEIN):
             raise MissingHydrogensError(
-                f"Residue {atom.residue.name} {atom.residue.id} has carbon but no hydrogens; add them, e.g. "
-                "with `Modeller.addHydrogens` or pdbfixer, since the model moves all atoms."
+                f"Residue {atom.residue.name} {atom.residue.id} has carbon but no hydrogens, and the model "
+                "moves all atoms; add them with `Modeller.addHydrogens` or with --repair (pdbfixer)."
             )
 
 

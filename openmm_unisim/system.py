@@ -6,6 +6,8 @@ The implicit-solvent environment uses OpenMM's native `GBSAOBCForce`. OpenMM's o
 
 import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,8 +107,8 @@ def load_molecule(source: str | Path) -> Molecule:
         raise StructureError(
             f"'{source}' is neither a file nor a capped sequence such as ACE-ALA-NME; check the path."
         )
-    molecule = _load_amber(path) if path.suffix in (".prmtop", ".parm7") else _load_structure(path)
-    _check_structure(molecule)
+    molecule = _load_amber(path) if path.suffix in (".prmtop", ".parm7") else load_structure(path)
+    check_structure(molecule)
     return molecule
 
 
@@ -141,17 +143,35 @@ def build_capped_peptide(letters: str) -> Molecule:
             positions.append(np.asarray(atom.get_coord(), dtype=float) * 0.1)
     topology.createStandardBonds()
     modeller = app.Modeller(topology, np.array(positions) * unit.nanometer)
-    before = random.getstate()
-    random.seed(0)  # Modeller places new hydrogens with Python's global generator: make that repeatable
-    try:
+    with repeatable_placement():
         modeller.addHydrogens(app.ForceField(FORCE_FIELD), pH=7.0, platform=get_platform("Reference"))
-    finally:
-        random.setstate(before)
     coordinates = np.array(modeller.positions.value_in_unit(unit.nanometer))
     return Molecule(f"ACE-{letters}-NME", modeller.topology, coordinates)
 
 
-def _load_structure(path: Path) -> Molecule:
+@contextmanager
+def repeatable_placement() -> Iterator[None]:
+    """Same hydrogens every time: OpenMM's `Modeller.addHydrogens` places them with Python's global generator.
+
+    The generator's state is put back, so that the caller's random numbers are left alone.
+    """
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def load_structure(path: Path) -> Molecule:
+    """Read a PDB or PDBx/mmCIF file as it is; `check_structure` says whether it can be used."""
+    marks = ("_atom_site",) if path.suffix in (".cif", ".mmcif") else ("ATOM", "HETATM")
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        raise StructureError(f"'{path}' can't be read ({error.strerror}); check its permissions.") from error
+    if not any(line.startswith(marks) for line in text.splitlines()):
+        raise StructureError(f"'{path}' holds no atoms; give a PDB or mmCIF file with coordinates.")
     try:
         file = app.PDBxFile(str(path)) if path.suffix in (".cif", ".mmcif") else app.PDBFile(str(path))
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
@@ -183,7 +203,8 @@ def _load_amber(path: Path) -> Molecule:
     return Molecule(path.stem, structure.topology, np.asarray(structure.coordinates) * 0.1, structure)
 
 
-def _check_structure(molecule: Molecule) -> None:
+def check_structure(molecule: Molecule) -> None:
+    """Refuse atoms without element, coordinates that are not finite, and carbon without any hydrogen."""
     atoms = list(molecule.topology.atoms())
     for atom in atoms:
         if atom.element is None:
@@ -199,7 +220,7 @@ def _check_structure(molecule: Molecule) -> None:
     symbols = [atom.element.symbol for atom in atoms]
     if "C" in symbols and "H" not in symbols:
         raise MissingHydrogensError(
-            f"'{molecule.name}' has no hydrogens; add them, e.g. with `pdbfixer {molecule.name}.pdb --add-atoms=all`."
+            f"'{molecule.name}' has no hydrogens; give --repair, which adds what is missing with pdbfixer."
         )
 
 
@@ -235,13 +256,26 @@ def create_system(
         try:
             system = app.ForceField(*files).createSystem(molecule.topology, **options)
         except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise StructureError(
-                f"The force field {FORCE_FIELD} has no parameters for '{molecule.name}': {reason}"
-            ) from error
+            raise _force_field_complaint(molecule, str(error)) from error
     if environment == "obc2":
         _make_native_gb(system)
     return system
+
+
+def _force_field_complaint(molecule: Molecule, text: str) -> StructureError:
+    """OpenMM's "No template found for residue ..." as one sentence; missing hydrogens have their own class."""
+    reason = " ".join(text.split()).split(". ")[0]
+    residue = re.search(r"for residue (\d+ \(\w+\))", text)
+    missing = re.search(r"missing (\d+) (?:H|hydrogen) atom", text)
+    if residue and missing:
+        return MissingHydrogensError(
+            f"Residue {residue[1]} of '{molecule.name}' is missing {missing[1]} hydrogen atoms; "
+            "give --repair, which adds what is missing with pdbfixer."
+        )
+    return StructureError(
+        f"The force field {FORCE_FIELD} has no parameters for '{molecule.name}' ({reason}); name its atoms and "
+        "residues as the force field does, complete it with --repair, or give Amber files with parameters."
+    )
 
 
 def _make_native_gb(system: openmm.System) -> None:

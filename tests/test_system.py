@@ -1,11 +1,19 @@
 """Molecules and Systems."""
 
+import numpy as np
 import openmm
 import pytest
 from openmm import app, unit
 
 from openmm_unisim.errors import ConfigError, MissingHydrogensError, PlatformError, StructureError
-from openmm_unisim.system import FORCE_FIELD, create_system, get_platform, load_molecule, parse_sequence
+from openmm_unisim.system import (
+    FORCE_FIELD,
+    Molecule,
+    create_system,
+    get_platform,
+    load_molecule,
+    parse_sequence,
+)
 
 
 def energy(system, positions) -> float:
@@ -56,11 +64,25 @@ def test_named_errors(tmp_path):
     (tmp_path / "bad.pdb").write_text("ATOM broken\n")
     with pytest.raises(StructureError, match=r"bad\.pdb"):
         load_molecule(tmp_path / "bad.pdb")
+    for name in ("empty.pdb", "empty.cif"):
+        (tmp_path / name).write_text("END\n")
+        with pytest.raises(StructureError, match=rf"{name}' holds no atoms; give"):
+            load_molecule(tmp_path / name)
     heavy = "ATOM      1  CH3 ACE A   1       0.000   0.000   0.000  1.00  0.00           C\nEND\n"
     (tmp_path / "heavy.pdb").write_text(heavy)
-    with pytest.raises(MissingHydrogensError, match="pdbfixer"):
+    with pytest.raises(MissingHydrogensError, match="--repair"):
         load_molecule(tmp_path / "heavy.pdb")
     with pytest.raises(PlatformError, match="Reference"):
         get_platform("Quantum")
     with pytest.raises(ConfigError, match="vacuum"):
         create_system(load_molecule("ACE-ALA-NME"), "milk")
+
+
+def test_hydrogens_that_the_force_field_misses_are_named_in_one_sentence():
+    molecule = load_molecule("ACE-ALA-NME")
+    modeller = app.Modeller(molecule.topology, molecule.positions * unit.nanometer)
+    modeller.delete([atom for atom in molecule.topology.atoms() if atom.name in ("HA", "HB1")])
+    lacking = Molecule("ala", modeller.topology, np.array(modeller.positions.value_in_unit(unit.nanometer)))
+    sentence = r"^Residue 1 \(ALA\) of 'ala' is missing 2 hydrogen atoms; give --repair[^.]*\.$"
+    with pytest.raises(MissingHydrogensError, match=sentence):
+        create_system(lacking, "vacuum")

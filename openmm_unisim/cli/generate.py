@@ -25,13 +25,15 @@ def generate(
     temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
     frame_spacing: Annotated[float, typer.Option(help="ps between stored frames.")] = 1.0,
     platform: Annotated[str, typer.Option(help="auto is Reference below 50 atoms, CPU above.")] = "auto",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
+    ] = False,
 ) -> None:
     """Run flexible MD (ff14SB, 2 fs, hydrogen mass 4 Da, 1/ps) and stream frames to HDF5; resumes after a kill."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..data.generate import GenerateConfig
     from ..data.generate import generate as run
-    from ..system import load_molecule
 
     columns = (
         TextColumn("{task.description}"),
@@ -41,7 +43,7 @@ def generate(
     )
     with Progress(*columns) as bars:
         for source in molecules:
-            name = load_molecule(source).name
+            name = GenerateConfig(source, repair=repair).load().name
             for walker in range(walkers):
                 config = GenerateConfig(
                     source,
@@ -51,6 +53,7 @@ def generate(
                     temperature,
                     frame_spacing=frame_spacing,
                     platform=platform,
+                    repair=repair,
                 )
                 path = output / f"{name}.{environment}.{temperature:g}K.seed{seed + walker}.h5"
                 task = bars.add_task(path.name, total=config.n_frames, rate=0.0)

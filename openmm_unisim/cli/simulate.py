@@ -56,6 +56,9 @@ def simulate(
         float, typer.Option(help="Seconds spent on timing MD for comparison; 0 for none.")
     ] = 2.5,
     checkpoint_interval: Annotated[int, typer.Option(help="Jumps between checkpoints.")] = 100,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
+    ] = False,
 ) -> None:
     """Simulate with a learned integrator: one jump is one lag time of the model.
 
@@ -74,7 +77,7 @@ def simulate(
 
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
-        md_timing, checkpoint_interval,
+        md_timing, checkpoint_interval, repair,
     )  # fmt: skip
     with _observer(settings) as observer:
         record = run_simulation(settings, resume=resume, observer=observer)

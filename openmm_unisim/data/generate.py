@@ -16,6 +16,7 @@ from openmm import unit
 
 from ..errors import CheckpointError, ConfigError, NonFiniteError
 from ..provenance import provenance
+from ..repair import repair_structure
 from ..system import FORCE_FIELD, HYDROGEN_MASS, Molecule, create_system, get_platform, load_molecule
 from . import trajectory_file
 
@@ -41,6 +42,10 @@ class GenerateConfig:
         K, ps, ps: a hot start decorrelates the walkers, the equilibration after it isn't stored.
     platform : str
         "auto" is Reference below 50 atoms, CPU above.
+    block : int
+        Frames between writes.
+    repair : bool
+        Complete a PDB or mmCIF file first (`repair_structure`).
     """
 
     molecule: str
@@ -56,6 +61,7 @@ class GenerateConfig:
     equilibration_time: float = 100.0
     platform: str = "auto"
     block: int = 500
+    repair: bool = False
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -70,6 +76,10 @@ class GenerateConfig:
             raise ConfigError(
                 f"frame_spacing = {self.frame_spacing} ps is no multiple of {self.time_step} ps."
             )
+
+    def load(self) -> Molecule:
+        """The molecule, repaired if that is asked for."""
+        return repair_structure(self.molecule) if self.repair else load_molecule(self.molecule)
 
     @property
     def n_frames(self) -> int:
@@ -96,7 +106,7 @@ def generate(config: GenerateConfig, path: Path, progress: Progress | None = Non
         The file.
     """
     config.check()
-    molecule = load_molecule(config.molecule)
+    molecule = config.load()
     context = _context(config, molecule)
     if path.exists():
         done = _resume(config, path, context)
@@ -162,15 +172,18 @@ def _start(config: GenerateConfig, molecule: Molecule, context: openmm.Context) 
 def _resume(config: GenerateConfig, path: Path, context: openmm.Context) -> int:
     done, checkpoint, attributes = trajectory_file.read_progress(path)
     for name, value in asdict(config).items():
-        if name not in ("nanoseconds", "block") and attributes[name] != value:
+        begun_with = attributes.get(
+            name, getattr(GenerateConfig, name, None)
+        )  # files older than a setting lack it
+        if name not in ("nanoseconds", "block") and begun_with != value:
             raise CheckpointError(
-                f"'{path}' was begun with {name} = {attributes[name]!r}, not {value!r}; "
+                f"'{path}' was begun with {name} = {begun_with!r}, not {value!r}; "
                 "use its settings or another file."
             )
     if done == 0:
         path.unlink()
         trajectory_file.create(path, attributes)
-        _start(config, load_molecule(config.molecule), context)
+        _start(config, config.load(), context)
         return 0
     try:
         context.loadCheckpoint(checkpoint)

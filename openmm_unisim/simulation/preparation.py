@@ -1,10 +1,7 @@
 """All that can be refused is refused here, before any time is spent: input, model, platform, settings."""
 
 import hashlib
-import random
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from ..errors import ConfigError
 from ..export.metadata import ModelMetadata, read_metadata
 from ..pretrained.registry import resolve_model
 from ..provenance import sha256_of_file
+from ..repair import repair_structure
 from ..system import ENVIRONMENTS, HYDROGEN_MASS, Molecule, get_platform, load_molecule
 from .quality import check_policy
 from .relaxation import SMALL_MOLECULE, MDProtocol
@@ -55,6 +53,8 @@ class RunSettings:
         Wall time spent on timing MD for comparison; 0 for none.
     checkpoint_interval : int
         Jumps between checkpoints.
+    repair : bool
+        Complete a PDB or mmCIF file first (`repair_structure`).
     """
 
     input: str
@@ -70,6 +70,7 @@ class RunSettings:
     thermalise_ps: float = 50.0
     md_timing_s: float = 2.5
     checkpoint_interval: int = 100
+    repair: bool = False
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -132,8 +133,7 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     settings.check()
     model_path = Path(resolve_model(settings.model))
     metadata = read_metadata(model_path)
-    with _repeatable_placement():
-        molecule = load_molecule(settings.input)
+    molecule = repair_structure(settings.input) if settings.repair else load_molecule(settings.input)
     warnings: list[str] = []
     protocol = _protocol(settings, metadata, warnings)
     seeds = derive_seeds(settings.seed)
@@ -216,17 +216,3 @@ def input_hash(source: str, molecule: Molecule) -> str:
     if Path(source).is_file():
         text += sha256_of_file(source)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def _repeatable_placement() -> Iterator[None]:
-    """Same hydrogens every time: OpenMM's `Modeller.addHydrogens` places them with Python's global generator.
-
-    The generator's state is put back, so that the caller's random numbers are left alone.
-    """
-    state = random.getstate()
-    random.seed(0)
-    try:
-        yield
-    finally:
-        random.setstate(state)
