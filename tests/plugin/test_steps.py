@@ -211,3 +211,15 @@ def test_the_threads_treatment_of_denormals_is_restored(toys, setting: bool) -> 
     finally:
         torch.set_flush_denormal(False)
     assert flushed == setting
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_torch_threads_is_restored(toys, threads: int) -> None:
+    topology, system = free_atoms(3)
+    simulation, _ = jumper(toys["ou"], topology, system, random_positions(3))
+    torch.set_num_threads(threads)
+    try:
+        simulation.step(1)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
