@@ -1,6 +1,7 @@
-"""Time grids, calls a jump and substep covariance: what each does to free-running jumps of ala2.
+r"""Time grids, calls a jump and substep covariance: what each does to free-running jumps of ala2.
 
-    python benchmarks/ala2_grids.py weights.safetensors raw/ACE-A-NME.obc2.300K.seed8.h5 --json benchmarks/results/ala2_grids.json
+    python benchmarks/ala2_grids.py WEIGHTS.safetensors raw/ACE-A-NME.obc2.300K.seed8.h5 \
+        --json benchmarks/results/ala2_grids.json
 
 Every setting makes `copies` chains of `jumps` jumps each from held-out MD frames, nothing rejected but NaN, through the
 Python twin of the integrator (the same law and noise stream), and is scored against the shipped reference.
@@ -138,11 +139,11 @@ def main() -> None:
             entry = measure(model, arguments, walker)
         entry |= {"calls": calls, "grid": f"S({power:g})" if power else "uniform", "covariance": covariance}
         results["settings"].append(entry)
-        score = entry["score"]
+        score, excess = entry["score"], entry["energy_median_minus_md_kT"]["all"]
         print(
             f"{calls:3d} {entry['grid']:8s} {covariance:10s} JS {score['js']['phi_psi']:.3f} "
             f"(floor {score['js_floor']['phi_psi']['mean']:.3f}) stay {score['stay_difference']} "
-            f"dE {entry['energy_median_minus_md_kT']['all']:+.2f} kT  nan {entry['nan']}  {entry['copy_jumps_per_s']:.1f}/s",
+            f"dE {excess:+.2f} kT  nan {entry['nan']}  {entry['copy_jumps_per_s']:.1f}/s",
             flush=True,
         )
         if arguments.json:

@@ -23,11 +23,13 @@ def calibrate(
 
     from ..data.pairs import PairSource
     from ..export.conditioned import save_conditioned
+    from ..memory import keep_freed_memory
     from ..model.conditioned import ConditionedConfig, ConditionedField
     from ..training.calibration import calibrate as fit
     from ..training.run_state import read_run
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     torch.set_flush_denormal(True)
     tensors, step, record = read_run(run / "run.safetensors")
     config = ConditionedConfig(**record["config"]["model"])

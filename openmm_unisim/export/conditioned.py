@@ -1,6 +1,6 @@
 """From trained weights of the conditioned form to a model file.
 
-The weights file (safetensors) holds the field, the fitted posterior variances and, in its header, the protocol of the
+The weights file (safetensors) holds the field, its variance head and, in its header, the protocol of the
 training data. It is the exchange format; the model file is built from it (docs/decisions).
 """
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
-from ..model.conditioned import ConditionedConfig, ConditionedField
+from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
+from ..model.spread import SpreadHead
 from .exporter import save_model_file
 from .metadata import ModelMetadata
 from .scripted import ConditionedJump
@@ -21,28 +22,25 @@ KIND = "conditioned_field"
 
 
 class _Calibrated(nn.Module):
-    """A field and its posterior variances, as they are stored together."""
+    """A field and its variance head, as they are stored together."""
 
-    def __init__(self, field: ConditionedField, knots: Tensor, log_variances: Tensor) -> None:
+    def __init__(self, field: ConditionedField, spread: SpreadHead) -> None:
         super().__init__()
         self.field = field
-        self.register_buffer("knots", knots)
-        self.register_buffer("log_variances", log_variances)
+        self.spread = spread
 
 
 def save_conditioned(
-    path: Path, field: ConditionedField, config: ConditionedConfig, knots: Tensor, log_variances: Tensor,
-    lag_time: float, protocol: dict[str, Any], record: dict[str, Any],
+    path: Path, field: ConditionedField, spread: SpreadHead, config: ConditionedConfig, lag_time: float,
+    protocol: dict[str, Any], record: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the weights file of a trained, calibrated field.
 
     Parameters
     ----------
     path : Path
-    field, config
-        The network and its sizes.
-    knots, log_variances : Tensor
-        From `training.calibration.calibrate`.
+    field, spread, config
+        The networks and their sizes.
     lag_time : float, ps
     protocol : dict
         Attributes of the training data (environment, force field, temperature, masses, friction, elements).
@@ -50,22 +48,20 @@ def save_conditioned(
         Training configuration and provenance.
     """
     extra = {"lag_time": lag_time, "protocol": protocol, "record": record}
-    save_weights(path, _Calibrated(field, knots, log_variances), KIND, config, extra)
+    save_weights(path, _Calibrated(field, spread), KIND, config, extra)
 
 
-def load_conditioned(path: Path) -> tuple[ConditionedField, Tensor, Tensor, dict[str, Any]]:
-    """Field, knots, logarithms of the variances and the header's record of a weights file."""
+def load_conditioned(path: Path) -> tuple[ConditionedField, SpreadHead, dict[str, Any]]:
+    """Field, variance head and the header's record of a weights file."""
     kind, settings, state, extra = load_weights(path)
     if kind != KIND:
         raise CheckpointError(
             f"'{path}' holds weights of kind '{kind}', not '{KIND}'; give a conditioned field's weights."
         )
-    knots, log_variances = state["knots"], state["log_variances"]
-    module = _Calibrated(
-        ConditionedField(ConditionedConfig(**settings)), torch.zeros_like(knots), log_variances
-    )
+    config = ConditionedConfig(**settings)
+    module = _Calibrated(ConditionedField(config), SpreadHead(config.place_width, TIME_CENTRES))
     load_into(module, state, str(path))
-    return module.field.eval(), knots, log_variances, extra
+    return module.field.eval(), module.spread.eval(), extra
 
 
 def export_conditioned(
@@ -89,13 +85,11 @@ def export_conditioned(
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
-    field, knots, log_variances, extra = load_conditioned(weights)
+    field, spread, extra = load_conditioned(weights)
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
-    if covariance == "isotropic":
-        knots, log_variances = knots[:0], log_variances[:0]
     module = ConditionedJump(
-        field, extra["lag_time"], grid_power, knots, log_variances, torch.tensor(elements)
+        field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
     )
     temperature = float(protocol["temperature_K"])
     data = f"{protocol['name']}, {protocol['environment']}, {temperature:g} K, {len(extra['record']['data'])} walkers"

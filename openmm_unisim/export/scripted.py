@@ -7,20 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from ..interpolant.covariance import (
-    N_CLASSES,
     cholesky_or_nan,
     gaussian_log_density,
     gaussian_step,
     posterior_covariance,
     posterior_precision,
+    restraints,
     step_covariance,
     step_mean,
-    stiff_pairs,
 )
 from ..interpolant.schedule import symmetric_power_grid, uniform_grid
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedField
 from ..model.embedding import ElementIndex
+from ..model.spread import SpreadHead
 from ..units import ANGSTROM_PER_NM
 
 MOST_SUBSTEPS = 1000
@@ -35,43 +35,31 @@ class ConditionedJump(nn.Module):
     lag_time : float, ps
     grid_power : float
         p of the symmetric grid; 0 means the uniform grid.
-    knots : Tensor, shape (n_knots,)
-        Logits of t at which the variances were fitted, ascending; empty means isotropic (Euler-Maruyama) noise.
-    log_variances : Tensor, shape (n_knots, N_CLASSES)
-        Logarithms of S_g and S_rest in angstrom^2.
+    spread : SpreadHead
+        Fitted variances of the substep's law.
+    group_wise : bool
+        Use them; otherwise the noise is isotropic (Euler-Maruyama).
     elements : Tensor, shape (n_elements,), int64
         Atomic numbers that occurred in training.
     """
 
-    knots: Tensor
-    log_variances: Tensor
     elements: Tensor
 
     def __init__(
-        self, field: ConditionedField, lag_time: float, grid_power: float, knots: Tensor, log_variances: Tensor,
+        self, field: ConditionedField, spread: SpreadHead, lag_time: float, grid_power: float, group_wise: bool,
         elements: Tensor,
     ) -> None:  # fmt: skip
         super().__init__()
         self.field = field
+        self.spread = spread
         self.lag_time = float(lag_time)
         self.grid_power = float(grid_power)
+        self.group_wise = group_wise
         self.nm = 1.0 / ANGSTROM_PER_NM
         self.angstrom = float(ANGSTROM_PER_NM)
         self.most_substeps = MOST_SUBSTEPS
-        self.group_wise = knots.numel() > 0
         self.element_index = ElementIndex()
-        self.register_buffer("knots", knots.double())
-        self.register_buffer("log_variances", log_variances.double().reshape(-1, N_CLASSES))
         self.register_buffer("elements", elements)
-
-    def variances(self, t: Tensor) -> Tensor:
-        """S_g and S_rest at t, linear in logit(t) between the knots; shape (n_copies, N_CLASSES)."""
-        bounded = t.double().clamp(1e-5, 1.0 - 1e-5)
-        logit = (bounded.log() - torch.log1p(-bounded)).clamp(self.knots[0], self.knots[-1])
-        above = torch.searchsorted(self.knots, logit).clamp(1, self.knots.numel() - 1)
-        low, high = self.knots[above - 1], self.knots[above]
-        share = ((logit - low) / (high - low)).unsqueeze(1)
-        return ((1.0 - share) * self.log_variances[above - 1] + share * self.log_variances[above]).exp()
 
     def end_point(
         self,
@@ -109,9 +97,10 @@ class ConditionedJump(nn.Module):
         mean = step_mean(x, end, t, t_next)
         sigma = self.field.sigma
         if self.group_wise:
-            hydrogen = atomic_numbers == 1
-            pairs, kind = stiff_pairs(distance, hydrogen)
-            precision = posterior_precision(end, x0, pairs, kind, hydrogen, self.variances(t))
+            restrained = restraints(distance)
+            place, _ = self.field.describe(z_index, adjacency.to(x.dtype), distance)
+            variances, rest = self.spread(place, self.field.time_features(t.to(x.dtype)), restrained)
+            precision = posterior_precision(end, x0, restrained, variances, rest, t, sigma)
             covariance = step_covariance(posterior_covariance(precision), t, t_next, sigma)
             return mean, cholesky_or_nan(covariance)
         scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)

@@ -4,51 +4,65 @@
 symbol         meaning                                                              variable
 =============  ===================================================================  ================
 S              Cov(x_1 | x_t, x_0), in precision form                               posterior
-u_g            gradient of a 1-2 or 1-3 distance at xhat_1                           directions
-S_g(t)         variance of that distance's residual; classes below                   variances
-S_rest(t)      variance of what no distance holds, hydrogen or heavy                 variances
-q_k, S_rigid   rigid-body directions of x_0 and their (tiny) variance                rigid
-h              t_next - t                                                            step
+u_g            gradient of a restrained quantity at xhat_1: a distance over one,    gradients
+               two or three bonds, or the height of an atom above its three
+               bonded neighbours
+v_g(t), v_i(t) prior variances: of that quantity, and of atom i beyond them         variances, rest
+q_k, S_rigid   rigid-body directions of x_0 and their (tiny) variance               rigid
+h              t_next - t                                                           step
 =============  ===================================================================  ================
 
-S^-1 = sum_g u_g u_g^T / S_g + sum_i 1/S_rest + sum_k q_k q_k^T / S_rigid.
-Given x_t, the step to t + h has mean x_t + h (xhat_1 - x_t)/(1-t) and covariance
-sigma^2 h (1-t-h)/(1-t) 1 + (h/(1-t))^2 S. Replacing S by sigma^2 (1-t) gives Euler-Maruyama, covariance sigma^2 h.
-Source: docs/theory.md. Lengths in angstrom, algebra in double.
+S^-1 = sum_g u_g u_g^T / v_g + sum_i 1/v_i + t/(sigma^2 (1-t)) 1 + sum_k q_k q_k^T / S_rigid: prior precision, and the
+precision with which x_t observes x_1. Given x_t, the step to t + h has mean x_t + h (xhat_1 - x_t)/(1-t) and
+covariance sigma^2 h (1-t-h)/(1-t) 1 + (h/(1-t))^2 S. Replacing S by sigma^2 (1-t) gives Euler-Maruyama, covariance
+sigma^2 h. Source: docs/theory.md. Lengths in angstrom, algebra in double.
 """
 
 import math
-from typing import Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-N_CLASSES = 6  # 1-2 heavy, 1-2 hydrogen, 1-3 heavy, 1-3 hydrogen, rest heavy, rest hydrogen
 RIGID_VARIANCE = 4e-6  # angstrom^2: (0.002 A)^2; small against every motion, large enough for a density
 
 
-def stiff_pairs(distance: Tensor, hydrogen: Tensor) -> Tuple[Tensor, Tensor]:
-    """Pairs one or two bonds apart, and their class.
+class Restraints(NamedTuple):
+    """The restrained quantities of a molecule.
+
+    Attributes
+    ----------
+    pairs : Tensor, shape (n_pairs, 2), int64
+        Atoms one, two or three bonds apart.
+    bonds_apart : Tensor, shape (n_pairs,), int64
+    centres : Tensor, shape (n_centres, 4), int64
+        An atom with three bonded neighbours, and these.
+    """
+
+    pairs: Tensor
+    bonds_apart: Tensor
+    centres: Tensor
+
+
+def restraints(distance: Tensor) -> Restraints:
+    """Restrained quantities from the bond distances.
 
     Parameters
     ----------
     distance : Tensor, shape (n_atoms, n_atoms), int64
-        Bond distance.
-    hydrogen : Tensor, shape (n_atoms,), bool
 
     Returns
     -------
-    pairs : Tensor, shape (n_pairs, 2), int64
-    kind : Tensor, shape (n_pairs,), int64
-        0..3.
+    Restraints
     """
-    pairs = torch.nonzero(torch.triu((distance == 1) | (distance == 2)))
-    first, second = pairs[:, 0], pairs[:, 1]
-    light = (hydrogen[first] | hydrogen[second]).to(torch.int64)
-    return pairs, 2 * (distance[first, second] - 1) + light
+    pairs = torch.nonzero(torch.triu((distance >= 1) & (distance <= 3)))
+    bonded = distance == 1
+    atoms = torch.nonzero(bonded.sum(1) == 3)
+    neighbours = torch.nonzero(bonded[atoms[:, 0]])[:, 1].view(-1, 3)
+    return Restraints(pairs, distance[pairs[:, 0], pairs[:, 1]], torch.cat([atoms, neighbours], 1))
 
 
-def directions(positions: Tensor, pairs: Tensor) -> Tensor:
+def distance_gradients(positions: Tensor, pairs: Tensor) -> Tensor:
     """Gradients of the pairs' distances, shape (n_copies, n_pairs, 3 n_atoms), double."""
     copies, atoms = positions.size(0), positions.size(1)
     difference = (positions[:, pairs[:, 0]] - positions[:, pairs[:, 1]]).double()
@@ -58,6 +72,27 @@ def directions(positions: Tensor, pairs: Tensor) -> Tensor:
     gradient[:, row, pairs[:, 0]] = unit
     gradient[:, row, pairs[:, 1]] = -unit
     return gradient.reshape(copies, pairs.size(0), 3 * atoms)
+
+
+def height_gradients(positions: Tensor, centres: Tensor) -> Tensor:
+    """Gradients of the heights of `centres` above the plane of their neighbours, at a flat arrangement.
+
+    Shape (n_copies, n_centres, 3 n_atoms), double: the gradient of the volume that the three arms span, over the area
+    of the corners. What the area's own gradient would add is of the order of the height, near zero where it matters.
+    """
+    copies, atoms = positions.size(0), positions.size(1)
+    arms = (
+        positions[:, centres[:, 1:]] - positions[:, centres[:, :1]]
+    ).double()  # (n_copies, n_centres, 3, 3)
+    normal = torch.linalg.cross(arms[:, :, 1] - arms[:, :, 0], arms[:, :, 2] - arms[:, :, 0])
+    size = torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp(min=1e-6)
+    gradient = torch.zeros(copies, centres.size(0), atoms, 3, dtype=torch.float64, device=positions.device)
+    row = torch.arange(centres.size(0), device=positions.device)
+    for corner in range(3):
+        pull = torch.linalg.cross(arms[:, :, (corner + 1) % 3], arms[:, :, (corner + 2) % 3]) / size
+        gradient[:, row, centres[:, corner + 1]] = pull
+        gradient[:, row, centres[:, 0]] -= pull
+    return gradient.reshape(copies, centres.size(0), 3 * atoms)
 
 
 def rigid_directions(reference: Tensor) -> Tensor:
@@ -81,10 +116,11 @@ def rigid_directions(reference: Tensor) -> Tensor:
 def posterior_precision(
     end_point: Tensor,
     initial: Tensor,
-    pairs: Tensor,
-    kind: Tensor,
-    hydrogen: Tensor,
+    restrained: Restraints,
     variances: Tensor,
+    rest: Tensor,
+    t: Tensor,
+    sigma: float,
     rigid_variance: float = RIGID_VARIANCE,
 ) -> Tensor:
     """S^-1, shape (n_copies, 3 n_atoms, 3 n_atoms), double.
@@ -93,19 +129,23 @@ def posterior_precision(
     ----------
     end_point, initial : Tensor, shape (n_copies, n_atoms, 3)
         xhat_1 and x_0.
-    pairs, kind : Tensor
-        From `stiff_pairs`.
-    hydrogen : Tensor, shape (n_atoms,), bool
-    variances : Tensor, shape (n_copies, N_CLASSES), double, angstrom^2
-        S_g and S_rest at the copies' times.
+    restrained : Restraints
+    variances : Tensor, shape (n_copies, n_pairs + n_centres), double, angstrom^2
+        v_g, pairs first.
+    rest : Tensor, shape (n_copies, n_atoms), double, angstrom^2
+        v_i.
+    t : Tensor, shape (n_copies,), double
+    sigma : float
     rigid_variance : float, angstrom^2
     """
-    u = directions(end_point, pairs)
-    weighted = u / variances[:, kind].unsqueeze(-1)
-    free = variances[:, -2:]
-    rest = 1.0 / free[:, hydrogen.to(torch.int64)].repeat_interleave(3, 1)
+    u = torch.cat(
+        [distance_gradients(end_point, restrained.pairs), height_gradients(end_point, restrained.centres)], 1
+    )
     q = rigid_directions(initial)
-    return u.transpose(1, 2) @ weighted + torch.diag_embed(rest) + q.transpose(1, 2) @ q / rigid_variance
+    observed = t / (sigma * sigma * (1.0 - t))
+    diagonal = (1.0 / rest + observed.unsqueeze(1)).repeat_interleave(3, 1)
+    prior = u.transpose(1, 2) @ (u / variances.unsqueeze(-1))
+    return prior + torch.diag_embed(diagonal) + q.transpose(1, 2) @ q / rigid_variance
 
 
 def cholesky_or_nan(matrix: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from openmm_unisim.errors import CheckpointError, ConfigError
 from openmm_unisim.export.conditioned import export_conditioned, load_conditioned, save_conditioned
 from openmm_unisim.export.loader import load_model_file
 from openmm_unisim.export.validate import validate_model_file
-from openmm_unisim.interpolant.covariance import N_CLASSES
-from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
+from openmm_unisim.model.spread import SpreadHead
 from openmm_unisim.system import load_molecule
 
 CONFIG = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
@@ -29,9 +29,8 @@ PROTOCOL = {
 def weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
-    knots = torch.tensor([-4.0, 0.0, 4.0], dtype=torch.float64)
-    spreads = torch.tensor([0.03, 0.02, 0.05, 0.05, 0.2, 0.3], dtype=torch.float64)
-    save_conditioned(path, field, CONFIG, knots, (2 * spreads.log()).expand(3, N_CLASSES), 20.0, PROTOCOL, {"data": {}})
+    spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
+    save_conditioned(path, field, spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
     return path
 
 
@@ -50,10 +49,9 @@ def test_scripted_equals_eager(weights, model_file):
     """The frozen file and the module it was made of give the same substep."""
     from openmm_unisim.export.scripted import ConditionedJump
 
-    field, knots, log_variances, extra = load_conditioned(weights)
-    if "isotropic" in model_file.name:
-        knots, log_variances = knots[:0], log_variances[:0]
-    eager = ConditionedJump(field, extra["lag_time"], 2.5, knots, log_variances, torch.tensor([1, 6, 7, 8]))
+    field, spread, extra = load_conditioned(weights)
+    group_wise = "isotropic" not in model_file.name
+    eager = ConditionedJump(field, spread, extra["lag_time"], 2.5, group_wise, torch.tensor([1, 6, 7, 8]))
     molecule = load_molecule("ACE-ALA-NME")
     x0 = torch.from_numpy(molecule.positions).float().unsqueeze(0)
     generator = torch.Generator().manual_seed(0)
