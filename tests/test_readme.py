@@ -18,12 +18,13 @@ def test_the_drop_in_script_runs(tmp_path):
     script = script.replace("simulation.step(1000)", "simulation.step(10)").replace("100))", "10))")
     (tmp_path / "demo-output").mkdir()
     shutil.copy(STRUCTURE, tmp_path / "demo-output" / "topology.pdb")
+    environment = {
+        name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"
+    }  # as users have it
     result = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
-        env={
-            name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"
-        },  # as users run it
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,
