@@ -24,6 +24,12 @@ def generate(
     seed: Annotated[int, typer.Option(help="Seed of the first walker (>= 1).")] = 1,
     temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
     frame_spacing: Annotated[float, typer.Option(help="ps between stored frames.")] = 1.0,
+    scramble_time: Annotated[
+        float, typer.Option(help="ps at 600 K before anything is stored, which decorrelates the walkers.")
+    ] = 50.0,
+    equilibration_time: Annotated[
+        float, typer.Option(help="ps at the temperature after that, not stored.")
+    ] = 100.0,
     platform: Annotated[str, typer.Option(help="auto is Reference below 50 atoms, CPU above.")] = "auto",
     repair: Annotated[
         bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
@@ -52,6 +58,8 @@ def generate(
                     seed + walker,
                     temperature,
                     frame_spacing=frame_spacing,
+                    scramble_time=scramble_time,
+                    equilibration_time=equilibration_time,
                     platform=platform,
                     repair=repair,
                 )
