@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..interpolant.covariance import (
     cholesky_or_nan,
+    collapse,
     gaussian_log_density,
     gaussian_step,
     posterior_covariance,
@@ -98,8 +99,11 @@ class ConditionedJump(nn.Module):
         sigma = self.field.sigma
         if self.group_wise:
             restrained = restraints(distance)
-            place, _ = self.field.describe(z_index, adjacency.to(x.dtype), distance)
-            variances, rest = self.spread(place, self.field.time_features(t.to(x.dtype)), restrained)
+            place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
+            shortfall = collapse(end, restrained, reference)
+            variances, rest = self.spread(
+                place, self.field.time_features(t.to(x.dtype)), restrained, shortfall
+            )
             precision = posterior_precision(end, x0, restrained, variances, rest, t, sigma)
             covariance = step_covariance(posterior_covariance(precision), t, t_next, sigma)
             return mean, cholesky_or_nan(covariance)

@@ -62,6 +62,29 @@ def restraints(distance: Tensor) -> Restraints:
     return Restraints(pairs, distance[pairs[:, 0], pairs[:, 1]], torch.cat([atoms, neighbours], 1))
 
 
+def collapse(end_point: Tensor, restrained: Restraints, reference: Tensor) -> Tensor:
+    """How much shorter than its reference each 1-2 and 1-3 distance is at xhat_1; zero for the others.
+
+    A mean over several orientations of a group is shorter than any of them: E|d|^2 = |E d|^2 + tr Var(d). Where a
+    jump has not decided yet, a stiff distance therefore says nothing about the spread along it.
+
+    Parameters
+    ----------
+    end_point : Tensor, shape (n_copies, n_atoms, 3)
+    restrained : Restraints
+    reference : Tensor, shape (n_atoms, n_atoms)
+        Reference lengths.
+
+    Returns
+    -------
+    Tensor, shape (n_copies, n_pairs)
+    """
+    first, second = restrained.pairs[:, 0], restrained.pairs[:, 1]
+    length = torch.linalg.vector_norm(end_point[:, first] - end_point[:, second], dim=-1)
+    stiff = (restrained.bonds_apart <= 2).to(length.dtype)
+    return (reference[first, second] - length) * stiff
+
+
 def distance_gradients(positions: Tensor, pairs: Tensor) -> Tensor:
     """Gradients of the pairs' distances, shape (n_copies, n_pairs, 3 n_atoms), double."""
     copies, atoms = positions.size(0), positions.size(1)

@@ -50,7 +50,7 @@ class SpreadHead(nn.Module):
         self.limit = LIMIT
         self.height_base = 2 * math.log(HEIGHT_SPREAD)
         self.rest_base = 2 * math.log(REST_SPREAD)
-        self.pair_first = nn.Linear(2 * place_width + self.kinds + time_width, width)
+        self.pair_first = nn.Linear(2 * place_width + self.kinds + time_width + 1, width)
         self.pair_second = nn.Linear(width, 1)
         self.atom_first = nn.Linear(place_width + time_width, width)
         self.atom_second = nn.Linear(width, 2)
@@ -62,7 +62,9 @@ class SpreadHead(nn.Module):
         """The network's part of log v, kept within the limit."""
         return self.limit * torch.tanh(x / self.limit)
 
-    def forward(self, place: Tensor, times: Tensor, restrained: Restraints) -> Tuple[Tensor, Tensor]:
+    def forward(
+        self, place: Tensor, times: Tensor, restrained: Restraints, shortfall: Tensor
+    ) -> Tuple[Tensor, Tensor]:
         """Variances of copies of one molecule.
 
         Parameters
@@ -70,6 +72,8 @@ class SpreadHead(nn.Module):
         place : Tensor, shape (n_atoms, place_width)
         times : Tensor, shape (n_copies, time_width)
         restrained : Restraints
+        shortfall : Tensor, shape (n_copies, n_pairs), angstrom
+            From `interpolant.covariance.collapse`; its square is added to the variance, and the network sees it.
 
         Returns
         -------
@@ -84,6 +88,7 @@ class SpreadHead(nn.Module):
             [
                 fixed.unsqueeze(0).expand(copies, -1, -1),
                 times.unsqueeze(1).expand(-1, fixed.size(0), -1),
+                torch.tanh(shortfall / 0.3).unsqueeze(-1),
             ],
             2,
         )
@@ -99,4 +104,5 @@ class SpreadHead(nn.Module):
         own = self.bounded(self.atom_second(functional.silu(self.atom_first(atom))))
         heights = self.height_base + own[:, restrained.centres[:, 0], 0]
         rest = self.rest_base + own[:, :, 1]
-        return torch.cat([pairs, heights], 1).double().exp(), rest.double().exp()
+        variances = pairs.double().exp() + shortfall.double().square()
+        return torch.cat([variances, heights.double().exp()], 1), rest.double().exp()

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from ..data.pairs import PairSampler, PairSource
 from ..elements import vocabulary_lookup
 from ..interpolant.bridge import interpolate
-from ..interpolant.covariance import posterior_precision, restraints
+from ..interpolant.covariance import collapse, posterior_precision, restraints
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from ..model.spread import SpreadHead
@@ -69,9 +69,10 @@ def negative_log_likelihood(
     """Per coordinate and without its constant, shape (size,)."""
     field = residuals.field
     with torch.no_grad():
-        place, _ = field.describe(residuals.z_index, residuals.adjacency, residuals.distance)
+        place, reference = field.describe(residuals.z_index, residuals.adjacency, residuals.distance)
         times = field.time_features(t.float())
-    variances, rest = head(place, times, residuals.restraints)
+        shortfall = collapse(end, residuals.restraints, reference)
+    variances, rest = head(place, times, residuals.restraints, shortfall)
     precision = posterior_precision(end, start, residuals.restraints, variances, rest, t, field.sigma)
     factor = torch.linalg.cholesky(precision)
     squares = (factor.transpose(1, 2) @ residual.unsqueeze(-1)).square().sum((1, 2))

@@ -49,6 +49,14 @@ def test_gradients_are_those_of_the_quantities(molecule):
     )
 
 
+def test_collapse_is_the_shortfall_of_stiff_distances(molecule):
+    found = cov.restraints(DISTANCE)
+    reference = torch.full((5, 5), 1.5)
+    length = (molecule[0, found.pairs[:, 0]] - molecule[0, found.pairs[:, 1]]).norm(dim=-1)
+    expected = torch.where(found.bonds_apart <= 2, 1.5 - length, torch.zeros_like(length))
+    assert torch.allclose(cov.collapse(molecule, found, reference)[0], expected, atol=1e-6)
+
+
 def test_stiff_directions_have_their_variance_and_rigid_ones_none(molecule):
     found = cov.restraints(DISTANCE)
     variances = torch.full((1, len(found.pairs) + 1), 1e-4, dtype=torch.float64)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from openmm_unisim.export.conditioned import export_conditioned, save_conditioned
-from openmm_unisim.interpolant.covariance import N_CLASSES
-from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
+from openmm_unisim.model.spread import SpreadHead
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.exactness import PathMetropolis
 from openmm_unisim.simulation.reference import ReferenceJump
@@ -25,7 +25,6 @@ PROTOCOL = {
     "hydrogen_mass_Da": 4.0,
     "atomic_numbers": [1, 6, 7, 8],
 }
-SPREADS = [0.03, 0.02, 0.05, 0.05, 0.2, 0.3]  # angstrom
 N_JUMPS = 3
 
 
@@ -33,10 +32,9 @@ N_JUMPS = 3
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("conditioned")
     field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
-    knots = torch.tensor([-4.0, 0.0, 4.0], dtype=torch.float64)
-    variances = (2 * torch.tensor(SPREADS, dtype=torch.float64).log()).expand(3, N_CLASSES)
+    spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
     weights, path = folder / "tiny.safetensors", folder / "tiny.unisim.pt"
-    save_conditioned(weights, field, CONFIG, knots, variances, 20.0, PROTOCOL, {"data": {}})
+    save_conditioned(weights, field, spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
     export_conditioned(weights, path, substeps=8, covariance="group-wise")
     return path
 
