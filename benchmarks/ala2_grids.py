@@ -84,6 +84,10 @@ def measure(model: Path, arguments: argparse.Namespace, walker: trajectory_file.
     began = time.perf_counter()
     frames, nan = run(jump, walker.positions[picked].astype(float), arguments.jumps, arguments.seed)
     seconds = time.perf_counter() - began
+    if arguments.save:
+        arguments.save.mkdir(parents=True, exist_ok=True)
+        name = f"{arguments.seed}-{model.parent.name}.npz"
+        np.savez(arguments.save / name, positions=frames[:, 1:].astype(np.float32))
     new = frames[:, 1:]
     flat = new.reshape(-1, *frames.shape[2:])
     angles = backbone_torsions(frames.reshape(-1, *frames.shape[2:]), topology)[0]
@@ -119,6 +123,7 @@ def main() -> None:
     parser.add_argument("--jumps", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, nargs="*", help="indices of SETTINGS")
+    parser.add_argument("--save", type=Path, help="folder for the frames, for benchmarks/score_trajectory.py")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
