@@ -1,5 +1,6 @@
 """The atom vocabulary: 29 elements in the published order (UniSim, spec section 2)."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from .errors import UnknownElementError
@@ -45,3 +46,12 @@ def check_elements(atomic_numbers: Iterable[int], allowed: Iterable[int] = ATOMI
                 f"Atom {index} has atomic number {int(number)}, which this model does not know; "
                 f"it knows Z = {sorted(known)}, so remove that atom from the jumping particles or use another model."
             )
+
+
+def hill_formula(atomic_numbers: Iterable[int]) -> str:
+    """Sum formula in Hill's order (C, H, then the alphabet), such as C6H12N2O2."""
+    symbols = dict(zip(ATOMIC_NUMBERS, VOCABULARY))
+    counts = Counter(symbols[int(number)] for number in atomic_numbers)
+    first = [symbol for symbol in ("C", "H") if symbol in counts] if "C" in counts else []
+    rest = sorted(symbol for symbol in counts if symbol not in first)
+    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in first + rest)

@@ -21,6 +21,7 @@ from .trajectories import load_trajectory
 
 REFERENCE_FOLDER = Path(__file__).resolve().parents[1] / "pretrained" / "reference"
 _SHIPPED = {("ACE-ALA-NME", "obc2"): "ala2_obc2.npz"}
+LEAST_FRAMES = 50
 _ANGLE_UNIT = 0.01  # degrees per integer
 
 
@@ -74,6 +75,12 @@ def shipped_reference(sequence: str, environment: str) -> TorsionReference | Non
 def trajectory_reference(path: str | Path, topology: mdtraj.Topology) -> TorsionReference:
     """Reference made of a trajectory of the same atoms in the same order (formats: `load_trajectory`)."""
     loaded = load_trajectory(path, topology)
+    if not np.isfinite(loaded.positions).all():
+        raise DataError(f"reference '{path}' has NaN coordinates; give a sound MD trajectory.")
+    if loaded.n_frames < LEAST_FRAMES:
+        raise DataError(
+            f"reference '{path}' has {loaded.n_frames} frames and a distribution needs {LEAST_FRAMES}; give longer MD."
+        )
     details = {"file": str(path), "sha256": sha256_of_file(path), "frames": loaded.n_frames}
     torsions = backbone_torsions(loaded.positions, topology)
     return TorsionReference(Path(path).name, torsions, loaded.frame_spacing_ps, details=details)

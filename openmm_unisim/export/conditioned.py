@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
@@ -92,7 +93,9 @@ def export_conditioned(
         field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
     )
     temperature = float(protocol["temperature_K"])
-    data = f"{protocol['name']}, {protocol['environment']}, {temperature:g} K, {len(extra['record']['data'])} walkers"
+    formula = hill_formula(protocol["atomic_numbers"])
+    walkers = len(extra["record"]["data"])
+    data = f"{protocol['name']}, formula {formula}, {protocol['environment']}, {temperature:g} K, {walkers} walkers"
     metadata = ModelMetadata(
         lag_time_ps=extra["lag_time"], training_temperature_K=temperature,
         temperature_range_K=(temperature - 1, temperature + 1), elements=tuple(elements),

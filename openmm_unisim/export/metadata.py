@@ -173,6 +173,11 @@ def read_metadata(path: str | Path) -> ModelMetadata:
             _check_directory_size(stream, path)
             with zipfile.ZipFile(stream) as archive:
                 strings = _extra_entries(archive, path)
+                damaged = archive.testzip()
+        if damaged is not None:
+            raise ModelFileError(
+                f"Model file {path} is damaged ({damaged} fails its checksum); fetch it again."
+            )
     except FileNotFoundError as error:
         raise ModelFileError(
             f"There is no model file {path}; check the path or give a registered name."

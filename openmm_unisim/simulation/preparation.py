@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import openmm
 
+from ..elements import hill_formula
 from ..errors import ConfigError
 from ..export.metadata import ModelMetadata, read_metadata
 from ..pretrained.registry import resolve_model
@@ -140,12 +141,23 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     integrator = _integrator(settings, molecule, model_path, protocol.temperature_K, seeds[2])
     platform = settings.platform or ("Reference" if len(molecule.positions) < SMALL_MOLECULE else "CPU")
     get_platform(platform)
+    _warn_of_another_molecule(molecule, metadata, warnings)
     system = protocol.system(molecule)
     identity = _identity(settings, molecule, model_path, protocol, platform)
     return PreparedRun(
         settings, molecule, model_path, metadata, protocol, system, integrator, platform, identity, seeds,
         warnings,
     )  # fmt: skip
+
+
+def _warn_of_another_molecule(molecule: Molecule, metadata: ModelMetadata, warnings: list[str]) -> None:
+    """A model that names one formula knows that molecule only; elements alone can't tell."""
+    formula = hill_formula(molecule.atomic_numbers)
+    if "formula " in metadata.training_data and f"formula {formula}," not in metadata.training_data:
+        warnings.append(
+            f"The model was trained on {metadata.training_data}, and this molecule is {formula}; "
+            "nothing is known of how good its jumps are there."
+        )
 
 
 def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str]) -> MDProtocol:
@@ -156,8 +168,7 @@ def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str
     if environment != metadata.environment:
         warnings.append(
             f"The model was trained in environment '{metadata.environment}' and this run's is "
-            f"'{environment}'; the jumps go on sampling '{metadata.environment}' as far as no guidance "
-            "corrects them."
+            f"'{environment}'; the jumps go on sampling '{metadata.environment}'."
         )
     return MDProtocol(
         environment,

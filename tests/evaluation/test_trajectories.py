@@ -103,7 +103,7 @@ def test_shipped_reference():
 
 def test_compact_reference_round_trip(tmp_path, topology):
     path = tmp_path / "run.npz"
-    np.savez(path, positions=reference_run(20))
+    np.savez(path, positions=reference_run(60))
     reference = trajectory_reference(path, topology)
     assert reference.frame_spacing_ps is None and reference.lag_frames(20.0) is None
     write_compact_reference(tmp_path / "compact.npz", reference)
@@ -121,3 +121,14 @@ def test_a_torsion_just_below_180_survives_the_integers(tmp_path):
     assert again.phi.tolist() == [-180.0, -180.0]
     with pytest.raises(DataError, match="install the package again"):
         read_compact_reference(tmp_path / "absent.npz")
+
+
+def test_a_reference_too_short_or_broken_is_refused(tmp_path, topology):
+    positions = reference_run(60)
+    np.savez(tmp_path / "short.npz", positions=positions[:10])
+    with pytest.raises(DataError, match="10 frames"):
+        trajectory_reference(tmp_path / "short.npz", topology)
+    positions[3, 2, 1] = np.nan
+    np.savez(tmp_path / "nan.npz", positions=positions)
+    with pytest.raises(DataError, match="NaN"):
+        trajectory_reference(tmp_path / "nan.npz", topology)

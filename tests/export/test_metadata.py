@@ -193,3 +193,16 @@ def test_damage_anywhere_is_a_named_error_or_harmless(tmp_path_factory, toy, dat
         read_metadata(path)
     except UniSimError as error:
         assert isinstance(error, ModelFileError) and "\n" not in str(error)
+
+
+def test_a_flipped_byte_is_found_before_torch_sees_the_file(tmp_path):
+    path = tmp_path / "toy.unisim.pt"
+    write_toy(path, "ou")
+    with zipfile.ZipFile(path) as archive:
+        entry = max(archive.infolist(), key=lambda info: info.file_size)
+        offset = entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2
+    content = bytearray(path.read_bytes())
+    content[offset + 64] ^= 0xFF  # past the padding that aligns the entry
+    path.write_bytes(bytes(content))
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_metadata(path)
