@@ -200,9 +200,11 @@ def test_a_flipped_byte_is_found_before_torch_sees_the_file(tmp_path):
     write_toy(path, "ou")
     with zipfile.ZipFile(path) as archive:
         entry = max(archive.infolist(), key=lambda info: info.file_size)
-        offset = entry.header_offset + 30 + len(entry.filename) + entry.file_size // 2
     content = bytearray(path.read_bytes())
-    content[offset + 64] ^= 0xFF  # past the padding that aligns the entry
+    name, extra = struct.unpack_from(
+        "<HH", content, entry.header_offset + 26
+    )  # the local header's own lengths
+    content[entry.header_offset + 30 + name + extra + entry.compress_size // 2] ^= 0xFF
     path.write_bytes(bytes(content))
     with pytest.raises(ModelFileError, match="damaged"):
         read_metadata(path)
