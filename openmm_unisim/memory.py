@@ -1,7 +1,7 @@
 """Keeps freed memory in the process.
 
 A training step frees and allocates the same large temporaries again and again. By default glibc returns them to the
-kernel, which zeroes every page anew: measured, that more than doubled the time of a step.
+kernel, which zeroes every page anew, and that costs a large part of a step.
 """
 
 import ctypes

@@ -162,7 +162,7 @@ class VectorFieldTrainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean unit-variance error of the averaged weights on held-out pairs, whole and by thirds of logit(t)."""
+        """Mean unit-variance error of the averaged weights on held-out pairs, whole and by part of the time axis."""
         model, config = self.averaged(), self.config.model
         pair, t, noise = self.validation
         errors = []
