@@ -191,6 +191,8 @@ def main() -> None:
             "pdbfixer>=1.9",
             "ParmEd>=4.2",
             "PeptideBuilder>=1.1",
+            "deeptime>=0.4.4",
+            "emcee>=3.1",
         ],
         entry_points={"console_scripts": ["openmm-unisim = openmm_unisim.cli.main:app"]},
         ext_modules=[Extension("openmm_unisim._unisim", sources=[])],

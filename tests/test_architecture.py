@@ -24,6 +24,7 @@ ALLOWED = {
     "pretrained": {"base", "export.metadata"},
     "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.loader"},
     "evaluation": {"base", "data.trajectory_file", "pretrained"},
+    "benchmark": {"base", "pretrained", "simulation", "evaluation", "export.metadata"},
     "cli": {
         "base",
         "interpolant",
@@ -34,6 +35,7 @@ ALLOWED = {
         "pretrained",
         "simulation",
         "evaluation",
+        "benchmark",
     },
 }
 # The public API, and the plugin's Python side, sit on top of the base.

@@ -1,0 +1,1 @@
+"""Speed questions that are commands: MD at its best, and effective samples per second beside it."""
