@@ -72,6 +72,13 @@ def render(
     viewer : dict or None
         As from `view3d.viewer_data`.
     """
+    return render_template("report.html", figures, viewer, report=report, verdicts=verdicts(report))
+
+
+def render_template(
+    template: str, figures: dict[str, list[dict[str, Any]]], viewer: dict[str, Any] | None, **context: Any
+) -> str:
+    """A page of any template of the assets folder: figures and viewer as in `render`, `context` for its text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "assets"),
         autoescape=True,
@@ -80,13 +87,11 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, with_error=_with_error, plain=_plain)
-    return environment.get_template("report.html").render(
-        report=report,
-        verdicts=verdicts(report),
+    drawn = [figure for group in figures.values() for figure in group]
+    return environment.get_template(template).render(
         figures=figures,
         viewer=viewer,
-        data=embedded_json(
-            {"figures": [figure for group in figures.values() for figure in group], "viewer": viewer}
-        ),
+        data=embedded_json({"figures": drawn, "viewer": viewer}),
         **{key: _asset(name) for key, name in _ASSETS.items()},
+        **context,
     )

@@ -9,6 +9,7 @@ F = -kT ln(p/p_max)  free energy over phi/psi, 30 x 30 bins        free_energy_s
 An empty bin has no free energy and stays blank.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _TICKS = {"tickvals": [-180, -90, 0, 90, 180], "range": [-180, 180]}
 _NOTED_FRACTION = 0.01  # of frames beyond an axis
 
 Figure = dict[str, Any]
+Array = NDArray[Any]
 
 
 def _figure(figure_id: str, title: str, data: list[Figure], layout: Figure) -> Figure:
@@ -46,40 +48,85 @@ def free_energy_surface(phi: ArrayLike, psi: ArrayLike, kt: float, bins: int = B
     return np.where(counts > 0, surface, np.nan) + 0.0
 
 
+@dataclass(frozen=True)
+class MapAxes:
+    """The axes of a map: bin centres, titles with units, and how plotly lays each out."""
+
+    x: Array
+    y: Array
+    x_title: str
+    y_title: str
+    x_layout: Figure = field(default_factory=dict)
+    y_layout: Figure = field(default_factory=dict)
+
+
+def torsion_axes(bins: int = BINS_2D) -> MapAxes:
+    """The torus of phi and psi, square."""
+    square = {"constrain": "domain", "showgrid": False}
+    return MapAxes(
+        np.array(_centres(bins)), np.array(_centres(bins)), "φ / °", "ψ / °",
+        {**_TICKS, **square}, {**_TICKS, **square, "scaleanchor": "x"},
+    )  # fmt: skip
+
+
+def map_figure(
+    figure_id: str,
+    title: str,
+    values: Array,
+    axes: MapAxes,
+    *,
+    top: float,
+    unit: str,
+    hover: str,
+    bottom: float = 0.0,
+    colours: str = "Viridis",
+) -> Figure:
+    """A coloured map of `values`, shape (n_x, n_y), on a colour scale from `bottom` to `top`; NaN stays blank."""
+    heat = {
+        "type": "heatmap",
+        "x": axes.x,
+        "y": axes.y,
+        "z": np.round(values.T, 3),
+        "zmin": bottom,
+        "zmax": round(top, 3),
+        "colorscale": colours,
+        "colorbar": {"title": {"text": unit, "side": "right"}, "thickness": 12},
+        "hovertemplate": hover + "<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"title": {"text": axes.x_title}, **axes.x_layout},
+        "yaxis": {"title": {"text": axes.y_title}, **axes.y_layout},
+        "height": 380,
+    }
+    return _figure(figure_id, title, [heat], layout)
+
+
 def surface_figures(
-    index: int, model: ResidueTorsions, reference: ResidueTorsions | None, kt: float, names: tuple[str, str]
+    index: int,
+    model: ResidueTorsions,
+    reference: ResidueTorsions | None,
+    kt: float,
+    names: tuple[str, str],
+    *,
+    unit: str = "kJ/mol",
+    maximum: float = MAXIMUM_FREE_ENERGY,
 ) -> list[Figure]:
-    """The free-energy surface of the run and, on the same colour scale, of the reference."""
+    """The free-energy surface of the run and, on the same colour scale, of the reference.
+
+    `kt` is in `unit`: 1 for surfaces in kT. The colour scale ends at `maximum`.
+    """
     surfaces = [free_energy_surface(model.phi, model.psi, kt)]
     if reference is not None:
         surfaces.append(free_energy_surface(reference.phi, reference.psi, kt))
-    top = min(MAXIMUM_FREE_ENERGY, max(float(np.nanmax(surface, initial=1.0)) for surface in surfaces))
-    figures = []
-    for which, surface in enumerate(surfaces):
-        heat = {
-            "type": "heatmap",
-            "x": _centres(BINS_2D),
-            "y": _centres(BINS_2D),
-            "z": np.round(surface.T, 2),
-            "zmin": 0,
-            "zmax": round(top, 2),
-            "colorscale": "Viridis",
-            "colorbar": {"title": {"text": "kJ/mol", "side": "right"}, "thickness": 12},
-            "hovertemplate": "φ %{x:.0f}°, ψ %{y:.0f}°<br>%{z:.1f} kJ/mol<extra></extra>",
-        }
-        layout = {
-            "xaxis": {"title": {"text": "φ / °"}, **_TICKS, "constrain": "domain", "showgrid": False},
-            "yaxis": {
-                "title": {"text": "ψ / °"},
-                **_TICKS,
-                "scaleanchor": "x",
-                "constrain": "domain",
-                "showgrid": False,
-            },
-            "height": 380,
-        }
-        figures.append(_figure(f"surface-{index}-{which}", f"{model.label}: {names[which]}", [heat], layout))
-    return figures
+    top = min(maximum, max(float(np.nanmax(surface, initial=1.0)) for surface in surfaces))
+    hover = f"φ %{{x:.0f}}°, ψ %{{y:.0f}}°<br>%{{z:.1f}} {unit}"
+    return [
+        map_figure(
+            f"surface-{index}-{which}", f"{model.label}: {names[which]}", surface, torsion_axes(),
+            top=top, unit=unit, hover=hover,
+        )
+        for which, surface in enumerate(surfaces)
+    ]  # fmt: skip
 
 
 def marginal_figures(

@@ -31,7 +31,7 @@
       layout.margin.t = 60;
       box.style.height = layout.height + "px";
       Object.assign(figure.data[0].colorbar, { orientation: "h", x: 0.5, y: 1.02, yanchor: "bottom", thickness: 10 });
-      figure.data[0].colorbar.title = { text: "kJ/mol", side: "top" };
+      figure.data[0].colorbar.title = Object.assign({}, figure.data[0].colorbar.title, { side: "top" });
     }
     Plotly.newPlot(figure.id, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
   }
