@@ -2,8 +2,7 @@
 
 A minimised or freshly built structure lies at 0 K, outside what a model was trained on; some picoseconds of
 MD at the run's temperature bring it there. The second purpose is the baseline of every speed claim: MD run
-*well*, that is with constrained X-H bonds, hydrogen mass 4 Da, a time step of 4 fs, OpenMM's native
-generalised-Born force, and on the fastest of the platforms at hand.
+*well* (`MDProtocol.run_well` defines it), on the fastest of the platforms at hand.
 """
 
 import time
@@ -17,9 +16,19 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from ..errors import ConfigError, NonFiniteError
-from ..system import Molecule, create_system, get_platform
+from ..system import HYDROGEN_MASS, Molecule, create_system, get_platform
 
-__all__ = ["MDProtocol", "MDSpeed", "ThermalisedState", "thermalise", "time_md", "time_md_run_well"]
+__all__ = [
+    "Clock",
+    "MDProtocol",
+    "MDSpeed",
+    "ThermalisedState",
+    "TimedMD",
+    "start_md",
+    "step_md",
+    "thermalise",
+    "time_md_run_well",
+]
 
 SMALL_MOLECULE = 50  # atoms; below it the Reference platform beats CPU
 _CHUNK = 500  # MD steps between two looks at the clock
@@ -45,13 +54,14 @@ class MDSpeed:
         return cls(scale / wall_s, scale / cpu_s if cpu_s > 0 else float("nan"))
 
 
-class _Clock:
+class Clock:
     """Wall and processor time, s, since it was made."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> tuple[float, float]:
+        """Wall and processor seconds; the latter of all threads of this process."""
         return time.perf_counter() - self._wall, time.process_time() - self._cpu
 
 
@@ -70,8 +80,24 @@ class MDProtocol:
     temperature_K: float
     friction_per_ps: float = 1.0
     time_step_fs: float = 2.0
-    hydrogen_mass_amu: float = 4.0
+    hydrogen_mass_amu: float = HYDROGEN_MASS
     constraints: str = "none"
+
+    @classmethod
+    def run_well(
+        cls,
+        environment: str,
+        temperature_K: float,
+        *,
+        time_step_fs: float = 4.0,
+        friction_per_ps: float = 1.0,
+    ) -> "MDProtocol":
+        """MD run well: constrained X-H bonds, hydrogen mass 4 Da, 4 fs, and the native generalised-Born force.
+
+        The one definition behind every comparison of speed. The force is `create_system`'s, the time step is the
+        longest that is commonly trusted with these masses; `openmm-unisim benchmark md` tries others.
+        """
+        return cls(environment, temperature_K, friction_per_ps, time_step_fs, HYDROGEN_MASS, "h-bonds")
 
     def integrator(self, seed: int) -> openmm.LangevinMiddleIntegrator:
         """The integrator of this protocol, seeded."""
@@ -160,10 +186,10 @@ def thermalise(
     openmm.LocalEnergyMinimizer.minimize(context)
     context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, seeds[0])
     n_steps = round(duration_ps * 1000.0 / protocol.time_step_fs)
-    clock, done = _Clock(), 0
+    clock, done = Clock(), 0
     while done < n_steps:
         chunk = min(_CHUNK, n_steps - done)
-        _step(context, chunk)
+        step_md(context, chunk)
         done += chunk
         if report is not None:
             report(done / n_steps)
@@ -179,7 +205,30 @@ def thermalise(
     )
 
 
-def _step(context: openmm.Context, n_steps: int) -> None:
+def start_md(
+    molecule: Molecule, protocol: MDProtocol, positions: NDArray[np.float64], platform: str, seed: int
+) -> openmm.Context:
+    """A Context of the protocol, ready to step.
+
+    Parameters
+    ----------
+    molecule : Molecule
+    protocol : MDProtocol
+    positions : ndarray, shape (n_atoms, 3), nm
+        A thermalised structure.
+    platform : str
+    seed : int
+        Of velocities and Langevin noise, at least 1.
+    """
+    context = openmm.Context(protocol.system(molecule), protocol.integrator(seed), get_platform(platform))
+    context.setPositions(positions)
+    context.applyConstraints(1e-6)
+    context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, seed)
+    return context
+
+
+def step_md(context: openmm.Context, n_steps: int) -> None:
+    """Step; what OpenMM raises on the way becomes a `NonFiniteError`."""
     try:
         context.getIntegrator().step(n_steps)
     except openmm.OpenMMException as error:  # "Particle coordinate is NaN" and the like
@@ -194,36 +243,44 @@ def _require_finite(context: openmm.Context, what: str, cure: str) -> None:
         raise NonFiniteError(f"The potential energy of the {what} is {energy} kJ/mol; {cure}.")
 
 
-def time_md(
-    molecule: Molecule, protocol: MDProtocol, positions: NDArray[np.float64], platform: str, seconds: float
-) -> MDSpeed:
-    """Speed of MD: at least `seconds` of wall time after a warm-up of a fifth of it.
+class TimedMD:
+    """MD whose speed can be measured again and again.
 
     Parameters
     ----------
-    molecule : Molecule
-    protocol : MDProtocol
-    positions : ndarray, shape (n_atoms, 3), nm
-        A thermalised structure.
-    platform : str
-    seconds : float
-        Wall time to spend.
+    molecule, protocol, positions, platform
+        As for `start_md`.
     """
-    context = openmm.Context(protocol.system(molecule), protocol.integrator(1), get_platform(platform))
-    context.setPositions(positions)
-    context.applyConstraints(1e-6)
-    context.setVelocitiesToTemperature(protocol.temperature_K * unit.kelvin, 1)
-    _run_for(context, 0.2 * seconds)
-    steps, wall_s, cpu_s = _run_for(context, seconds)
-    _require_finite(context, "MD that was timed", "check the structure for clashes")
-    return MDSpeed.of(steps * protocol.time_step_fs / 1000.0, wall_s, cpu_s)
+
+    def __init__(
+        self, molecule: Molecule, protocol: MDProtocol, positions: NDArray[np.float64], platform: str
+    ):
+        self._protocol = protocol
+        self._context = start_md(molecule, protocol, positions, platform, 1)
+
+    def measure(self, seconds: float) -> MDSpeed:
+        """Speed over at least `seconds` of wall time; the first measurement includes what is made on first use."""
+        steps, wall_s, cpu_s = _run_for(self._context, seconds)
+        _require_finite(
+            self._context, "MD that was timed", "check the structure for clashes or shorten the time step"
+        )
+        return MDSpeed.of(steps * self._protocol.time_step_fs / 1000.0, wall_s, cpu_s)
+
+
+def _time_md(
+    molecule: Molecule, protocol: MDProtocol, positions: NDArray[np.float64], platform: str, seconds: float
+) -> MDSpeed:
+    """Speed over `seconds` of wall time, after a warm-up of a fifth of them."""
+    timed = TimedMD(molecule, protocol, positions, platform)
+    timed.measure(0.2 * seconds)
+    return timed.measure(seconds)
 
 
 def _run_for(context: openmm.Context, seconds: float) -> tuple[int, float, float]:
     """Steps, wall and processor seconds; reading the energy waits for an asynchronous platform to finish."""
-    chunk, steps, clock = 10, 0, _Clock()
+    chunk, steps, clock = 10, 0, Clock()
     while True:
-        _step(context, chunk)
+        step_md(context, chunk)
         context.getState(energy=True)
         steps += chunk
         wall_s, cpu_s = clock.read()
@@ -240,12 +297,12 @@ def time_md_run_well(
     platform: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """Speed of MD run well (module docstring) on the run's platform and its rivals: the fastest counts.
+    """Speed of MD run well (`MDProtocol.run_well`) on the run's platform and its rivals: the fastest counts.
 
     Parameters
     ----------
     molecule, positions
-        As for `time_md`.
+        As for `start_md`.
     environment, temperature
         Of the run, K.
     platform : str
@@ -253,12 +310,12 @@ def time_md_run_well(
     seconds : float
         Wall time for all platforms together; 0 measures nothing and records NaN.
     """
-    protocol = MDProtocol(environment, temperature, time_step_fs=4.0, constraints="h-bonds")
+    protocol = MDProtocol.run_well(environment, temperature)
     candidates = dict.fromkeys([platform, "CPU", *(["Reference"] if len(positions) < SMALL_MOLECULE else [])])
     if seconds <= 0:
         return {**protocol.record(platform, MDSpeed.of(0.0, 0.0, 0.0)), "ns_per_day_by_platform": {}}
     share = seconds / 1.2 / len(candidates)
-    speeds = {name: time_md(molecule, protocol, positions, name, share) for name in candidates}
+    speeds = {name: _time_md(molecule, protocol, positions, name, share) for name in candidates}
     rates = {name: speed.ns_per_day for name, speed in speeds.items()}
     fastest = max(rates, key=lambda name: rates[name])
     return {**protocol.record(fastest, speeds[fastest]), "ns_per_day_by_platform": rates, "seconds": seconds}
