@@ -1,0 +1,143 @@
+"""Free energy of each basin in kT, and the model's error of it.
+
+===============  ==========================================================  =====================
+symbol           meaning                                                     name here
+===============  ==========================================================  =====================
+p_i              fraction of finite frames in basin i                        population
+F_i              -ln p_i, kT                                                 basin_free_energy
+dF_i             F_i of the model - F_i of the reference                     free_energy_error
+===============  ==========================================================  =====================
+
+A basin that a trajectory never visits has no free energy ("n/a"). Where only a *resampled* trajectory misses it, half
+a frame stands for it, so that the error bar stays finite and errs wide.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from .agreement import agreement_z
+from .basins import BasinSet, StateSeries, state_series
+from .comparison import Comparison
+from .metric import Metric
+from .torsion_metrics import NO_TORSIONS
+from .uncertainty import Array, Resampling, compared, estimated
+
+Place = tuple[int, int]  # column of the states (basin set or residue), index of the basin
+_SUMMARIES = {
+    "free_energy_error_mean": "Mean |error| of basin free energies",
+    "free_energy_error_max": "Largest |error| of a basin free energy",
+}
+
+
+def basin_free_energy(place: Place, states: Array) -> float:
+    """-ln p of one basin, kT; half a frame stands for none.
+
+    Parameters
+    ----------
+    place : tuple of int
+        Column of `states` and index of the basin.
+    states : ndarray of int, shape (n_frames, n_columns)
+    """
+    count = float(np.count_nonzero(states[:, place[0]] == place[1]))
+    return float(-np.log(max(count, 0.5) / len(states))) + 0.0
+
+
+def free_energy_metrics(comparison: Comparison, basins: BasinSet | None) -> list[Metric]:
+    """Mean and largest |error| over the certain basins, then free energy and error of each basin.
+
+    Keys: ``free_energy_error_mean``, ``free_energy_error_max``, ``free_energy[alphaR]``,
+    ``free_energy_error[alphaR]``; a residue follows the basin's name where there is no basin file. An uncertain basin
+    has ``details["uncertain"]`` True and is in neither summary.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    basins : BasinSet or None
+        None: alpha and beta of each residue.
+    """
+    series = state_series(comparison, basins, finite=True)
+    if not series:
+        return [_missing(key, label, NO_TORSIONS) for key, label in _SUMMARIES.items()]
+    model = _known(np.stack([one.model for one in series], axis=1))
+    reference = _known(np.stack([one.reference for one in series], axis=1))
+    certain: list[Place] = []
+    lacking: list[str] = []
+    metrics: list[Metric] = []
+    for column, one in enumerate(series):
+        for index, uncertain in enumerate(one.uncertain):
+            place = column, index
+            reason = _why_none(place, one, model, reference)
+            metrics += _of_basin(place, one, model, reference, comparison.resampling, reason)
+            if not uncertain:
+                certain.append(place)
+                lacking += [reason] if reason else []
+    return [*_summaries(certain, lacking, model, reference, comparison.resampling), *metrics]
+
+
+def _known(states: Array) -> Array:
+    """Without frames that have no torsion (atoms on a line)."""
+    return states[(states >= 0).all(axis=1)]
+
+
+def _why_none(place: Place, series: StateSeries, model: Array, reference: Array) -> str:
+    absent = [
+        name
+        for name, states in (("model", model), ("reference", reference))
+        if not (states[:, place[0]] == place[1]).any()
+    ]
+    return (
+        f"basin {series.state_name(place[1])} is never visited by the {' and the '.join(absent)}"
+        if absent
+        else ""
+    )
+
+
+def _of_basin(
+    place: Place, series: StateSeries, model: Array, reference: Array, resampling: Resampling, reason: str
+) -> list[Metric]:
+    name, uncertain = series.state_name(place[1]), series.uncertain[place[1]]
+    label = f"{name} (uncertain)" if uncertain else name
+    populations = [float(np.mean(states[:, place[0]] == place[1])) for states in (model, reference)]
+    details = {"uncertain": uncertain, "population": populations[0], "reference_population": populations[1]}
+    keys = {
+        f"free_energy[{name}]": f"Free energy of {label}",
+        f"free_energy_error[{name}]": f"Free energy of {label}, model - reference",
+    }
+    if reason:
+        return [_missing(key, text, reason, details=details) for key, text in keys.items()]
+    (own_key, own_label), (error_key, error_label) = keys.items()
+    free_energy = partial(basin_free_energy, place)
+    own = estimated(own_key, own_label, free_energy, model, reference, resampling, unit="kT", details=details)
+    error = compared(
+        error_key, error_label, lambda first, last: free_energy(first) - free_energy(last), model, reference,
+        resampling, better=None, unit="kT", details=details,
+    )  # fmt: skip
+    z = agreement_z(error.value, error.standard_error, 0.0, 0.0)
+    return [own, replace(error, details={**details, "z": z})]
+
+
+def _summaries(
+    certain: list[Place], lacking: list[str], model: Array, reference: Array, resampling: Resampling
+) -> list[Metric]:
+    reason = "; ".join(lacking) if certain else "every basin is uncertain"
+    if reason:
+        return [_missing(key, label, reason) for key, label in _SUMMARIES.items()]
+
+    def errors(first: Array, last: Array) -> list[float]:
+        return [abs(basin_free_energy(place, first) - basin_free_energy(place, last)) for place in certain]
+
+    summaries = (
+        lambda first, last: float(np.mean(errors(first, last))),
+        lambda first, last: max(errors(first, last)),
+    )
+    details = {"basins": len(certain)}
+    return [
+        compared(key, label, summary, model, reference, resampling, unit="kT", details=details)
+        for (key, label), summary in zip(_SUMMARIES.items(), summaries)
+    ]
+
+
+def _missing(key: str, label: str, reason: str, **fields: object) -> Metric:
+    return Metric.missing(key, label, reason, unit="kT", **fields)
