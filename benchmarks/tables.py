@@ -1,0 +1,195 @@
+"""Write the tables of the documentation from the files of benchmarks/results.
+
+    python benchmarks/tables.py                 # rewrite what lies between the markers of docs/results.md
+    python benchmarks/tables.py --check         # change nothing; exit status 1 if a document is stale
+
+A table stands between two markers, and what it holds follows from the results file of that name:
+
+    <!-- table:NAME -->          results/NAME.json: rows, an efficiency file, or an evaluation; or
+    <!-- end -->                 results/NAME.paper.json and results/NAME.strict.json: one evaluation in both modes
+    <!-- table:NAME:SECTION -->  the same, only one section of the evaluation (its key, e.g. structure)
+
+A file of rows is ``{"columns": [...], "rows": [[...]], "provenance": {...}}``.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from openmm_unisim.errors import DataError, UniSimError
+from openmm_unisim.evaluation.evaluation_markdown import markdown_table, section_table
+from openmm_unisim.evaluation.metric_text import metric_row, significant
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENTS = (ROOT / "docs" / "results.md",)
+MODES = ("paper", "strict")
+_BLOCK = re.compile(
+    r"(<!-- table:(?P<name>[\w.+-]+)(?::(?P<section>\w+))? -->\n)(?P<body>.*?)(<!-- end -->)", re.S
+)
+_START, _END = "<!-- table:", "<!-- end -->"
+
+
+def updated(text: str, results: Path) -> str:
+    """A document with every table made anew.
+
+    Raises
+    ------
+    DataError
+        If a marker has no results file, no end, or the file is of no known kind.
+    """
+    starts, ends, blocks = text.count(_START), text.count(_END), len(_BLOCK.findall(text))
+    if not starts == ends == blocks:
+        raise DataError(
+            f"{starts} table markers, {ends} ends and {blocks} pairs; write '<!-- table:NAME -->' and '<!-- end -->', "
+            "each on a line of its own."
+        )
+
+    def replaced(match: re.Match[str]) -> str:
+        table = make_table(match["name"], match["section"], results)
+        return f"{match[1]}\n{table}\n\n{match[5]}"
+
+    return _BLOCK.sub(replaced, text)
+
+
+def make_table(name: str, section: str | None, results: Path) -> str:
+    """The Markdown of one marker."""
+    pair = [results / f"{name}.{mode}.json" for mode in MODES]
+    if all(path.is_file() for path in pair):
+        paper, strict = map(_read, pair)
+        return _with_source(two_modes(paper, strict, section), strict, [path.name for path in pair])
+    path = results / f"{name}.json"
+    if not path.is_file():
+        raise DataError(
+            f"table '{name}' has no results: neither '{path}' nor '{pair[0].name}' with '{pair[1].name}'."
+        )
+    record = _read(path)
+    if "rows" in record and "columns" in record:
+        table = rows_table(record)
+    elif "sections" in record:
+        table = "\n\n".join(section_table(one) for one in _sections(record, section))
+    else:
+        raise DataError(f"'{path}' holds neither rows nor an evaluation; give one of them.")
+    return _with_source(table, record, [path.name])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"'{path}' is no JSON ({error}); write it again.") from error
+    if not isinstance(record, dict):
+        raise DataError(f"'{path}' holds a {type(record).__name__}; a results file is an object.")
+    return record
+
+
+def _with_source(table: str, record: dict[str, Any], files: Sequence[str]) -> str:
+    """The table and, below it, where its numbers come from."""
+    source = record.get("provenance") or {}
+    commit = str(source.get("commit", "unknown"))[:10]
+    names = " and ".join(f"`benchmarks/results/{name}`" for name in files)
+    return f"{table}\n\n{names}, commit `{commit}`, {source.get('machine', 'machine unknown')}."
+
+
+def rows_table(record: dict[str, Any]) -> str:
+    """Generic rows; numbers to four digits, null as n/a."""
+    columns = [str(column) for column in record["columns"]]
+    for row in record["rows"]:
+        if len(row) != len(columns):
+            raise DataError(
+                f"row {row} has {len(row)} cells and there are {len(columns)} columns; complete it."
+            )
+    return markdown_table(columns, [[_text(cell) for cell in row] for row in record["rows"]])
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return "n/a"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return significant(float(cell), 4) if isinstance(cell, float) else str(cell)
+
+
+def _sections(record: dict[str, Any], wanted: str | None) -> list[dict[str, Any]]:
+    chosen = [one for one in record["sections"] if wanted in (None, one["key"])]
+    if not chosen:
+        raise DataError(
+            f"there is no section '{wanted}'; choose one of {[one['key'] for one in record['sections']]}."
+        )
+    return chosen
+
+
+def two_modes(paper: dict[str, Any], strict: dict[str, Any], section: str | None) -> str:
+    """One evaluation by the paper's definitions and by the strict ones, side by side.
+
+    Sections that are the same in both modes are shown once, by `section_table`.
+    """
+    for record, mode in ((paper, "paper"), (strict, "strict")):
+        if record.get("mode") != mode:
+            raise DataError(
+                f"an evaluation in mode '{record.get('mode')}' stands for mode '{mode}'; write it again."
+            )
+    inputs = [{name: one["sha256"] for name, one in record["inputs"].items()} for record in (paper, strict)]
+    if inputs[0] != inputs[1]:
+        raise DataError(
+            "the evaluations in paper and strict mode are of different files; write both from the same."
+        )
+    tables = []
+    for ours in _sections(strict, section):
+        theirs = next((one for one in paper["sections"] if one["key"] == ours["key"]), None)
+        by_mode = theirs is not None and ours["depends_on_mode"]
+        tables.append(_side_by_side(theirs, ours) if theirs is not None and by_mode else section_table(ours))
+    return "\n\n".join(tables)
+
+
+def _side_by_side(paper: dict[str, Any], strict: dict[str, Any]) -> str:
+    left = {metric["key"]: metric_row(metric) for metric in paper["metrics"]}
+    right = {metric["key"]: metric_row(metric) for metric in strict["metrics"]}
+    rows = []
+    for key in dict.fromkeys([*right, *left]):
+        one, other = left.get(key), right.get(key)
+        label = (other or one).label  # type: ignore[union-attr]  # the key is of one of them
+        cells = [(row.value, row.floor) if row is not None else ("", "") for row in (one, other)]
+        rows.append(
+            (label, *cells[0], *cells[1], other.reference if other else "", other.outside if other else "")
+        )
+    columns = ("figure", "paper", "MD floor", "strict", "MD floor", "reference", "outside")
+    return markdown_table(columns, rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the arguments; write or check; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "documents", type=Path, nargs="*", default=list(DOCUMENTS), help="default: docs/results.md"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit status 1 if a table is stale"
+    )
+    options = parser.parse_args(arguments)
+    stale = []
+    for path in options.documents:
+        try:
+            text = path.read_text(encoding="utf-8")
+            new = updated(text, options.results)
+        except (OSError, UniSimError) as error:
+            print(f"Error: {path}: {error}", file=sys.stderr)
+            return 2
+        if new != text:
+            stale.append(path)
+            if not options.check:
+                path.write_text(new, encoding="utf-8")
+    for path in stale:
+        print(f"{path}: {'stale; run python benchmarks/tables.py' if options.check else 'written'}")
+    return 1 if stale and options.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Judge a model trajectory beside MD: every metric with error bar and floor, as a record, and as files.
+
+The record (format 1) holds `mode`, `molecule`, `model`, `reference`, `resampling`, `settings`, `warnings`, `sections`
+(each a list of `Metric.as_dict`), `inputs` (files with their SHA-256) and `provenance`; docs/evaluate.md has the keys.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..provenance import package_versions, provenance, sha256_of_file
+from .basins import BasinSet, load_basins, shipped_basins
+from .comparison import Comparison, load_comparison
+from .evaluation_markdown import evaluation_markdown
+from .evaluation_sections import SectionArrays, make_sections
+from .evaluation_settings import EvaluationSettings
+from .features import backbone_torsions
+from .jsonable import jsonable
+
+FORMAT_VERSION = 1
+_PACKAGES = ("openmm", "numpy", "scipy", "mdtraj", "deeptime", "emcee")
+
+
+def evaluate(comparison: Comparison, settings: EvaluationSettings | None = None) -> dict[str, Any]:
+    """Every metric of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        As from `load_comparison`.
+    settings : EvaluationSettings, optional
+
+    Returns
+    -------
+    dict
+        The record; `inputs` is empty, since a comparison knows no files.
+
+    Raises
+    ------
+    ConfigError
+        If a setting or the basin file isn't acceptable.
+    """
+    record, _, _ = _evaluated(comparison, settings or EvaluationSettings())
+    return record
+
+
+def write_evaluation(
+    topology: str | Path,
+    reference: str | Path,
+    model: str | Path,
+    settings: EvaluationSettings | None = None,
+    *,
+    json_path: str | Path | None = None,
+    html_path: str | Path | None = None,
+    markdown_path: str | Path | None = None,
+    model_spacing_ps: float | None = None,
+    reference_spacing_ps: float | None = None,
+    block_ps: float = 1000.0,
+    repeats: int = 20,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluate files and write the record as JSON, HTML and Markdown, each where a path is given.
+
+    Parameters
+    ----------
+    topology, reference, model, model_spacing_ps, reference_spacing_ps, block_ps, repeats, seed
+        As in `load_comparison`.
+    settings : EvaluationSettings, optional
+    json_path, html_path, markdown_path : path, optional
+    progress : callable, optional
+        Told what is done next.
+
+    Returns
+    -------
+    dict
+        The record.
+
+    Raises
+    ------
+    DataError, StructureError
+        If an input can't be read.
+    ConfigError
+        If a setting or the basin file isn't acceptable.
+    OutputError
+        If an output can't be written; looked at before anything is computed.
+    """
+    settings = settings or EvaluationSettings()
+    for path in (json_path, html_path, markdown_path):
+        _check_writable(path)
+    if settings.basins is not None:
+        load_basins(settings.basins)  # a bad file is told before trajectories are read
+    comparison = load_comparison(
+        topology, reference, model, model_spacing_ps=model_spacing_ps, reference_spacing_ps=reference_spacing_ps,
+        block_ps=block_ps, repeats=repeats, seed=seed,
+    )  # fmt: skip
+    record, arrays, basin_set = _evaluated(comparison, settings, progress)
+    inputs = {"topology": topology, "reference": reference, "model": model}
+    inputs |= {"basins": settings.basins} if settings.basins is not None else {}
+    inputs |= {"second_model": settings.second_model} if settings.second_model is not None else {}
+    record["inputs"] = {
+        name: {"file": str(path), "sha256": sha256_of_file(path)} for name, path in inputs.items()
+    }
+    if json_path is not None:
+        _write(json_path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    if markdown_path is not None:
+        _write(markdown_path, evaluation_markdown(record))
+    if html_path is not None:
+        from .evaluation_page import evaluation_page
+
+        _write(html_path, evaluation_page(record, comparison, arrays, basin_set))
+    return record
+
+
+def _evaluated(
+    comparison: Comparison, settings: EvaluationSettings, progress: Callable[[str], None] | None = None
+) -> tuple[dict[str, Any], SectionArrays, BasinSet | None]:
+    """The record, arrays for figures, and the basins."""
+    sequence = "-".join(residue.name for residue in comparison.topology.residues)
+    basins = shipped_basins(sequence) if settings.basins is None else load_basins(settings.basins)
+    if basins is not None and settings.basins is not None:
+        basins.states(
+            backbone_torsions(comparison.structure[None], comparison.topology)
+        )  # refuses foreign residues
+    sections, arrays, warnings = make_sections(comparison, settings, basins, progress)
+    resampling = comparison.resampling
+    record = {
+        "format_version": FORMAT_VERSION,
+        "mode": settings.mode,
+        "molecule": {"sequence": sequence, "n_atoms": comparison.topology.n_atoms},
+        "model": {
+            "frames": len(comparison.model_series),
+            "nan_frames": comparison.nan_frames,
+            "spacing_ps": comparison.model_spacing_ps,
+        },
+        "reference": {"frames": len(comparison.reference), "spacing_ps": comparison.reference_spacing_ps},
+        "resampling": {
+            "block_frames": resampling.block_frames,
+            "stride": resampling.stride,
+            "repeats": resampling.repeats,
+            "seed": resampling.seed,
+        },
+        "settings": {**settings.as_dict(), "basins": None if basins is None else basins.name},
+        "warnings": warnings,
+        "sections": [section.as_dict() for section in sections],
+        "inputs": {},
+        "provenance": provenance(seed=resampling.seed, versions=package_versions(_PACKAGES)),
+    }
+    return jsonable(record), arrays, basins
+
+
+def _check_writable(path: str | Path | None) -> None:
+    """Refuse an output path at once instead of after a minute of work."""
+    if path is None:
+        return
+    target = Path(path)
+    folder = target.parent
+    reason = None
+    if target.is_dir():
+        reason = "it is a folder"
+    elif not folder.is_dir():
+        reason = f"there is no folder '{folder}'"
+    elif not os.access(target if target.exists() else folder, os.W_OK):
+        reason = "permission denied"
+    if reason is not None:
+        raise OutputError(f"'{path}' can't be written ({reason}); choose a writable file.")
+
+
+def _write(path: str | Path, text: str) -> None:
+    target = Path(path)
+    temporary = target.with_name(target.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"'{path}' can't be written ({error.strerror}); choose a writable file.") from error
