@@ -22,7 +22,6 @@ from .kinetics import BASINS, assign_basin
 from .reference import REFERENCE_FOLDER
 
 _SHIPPED = {"ACE-ALA-NME": "ala2_basins.json"}
-Key = tuple[str | int, str]
 
 
 class _Strict(BaseModel):
@@ -111,7 +110,12 @@ class BasinSet(_Strict):
         for basin in self.basins:
             if not all(basin.regions):
                 raise ValueError(f"basin '{basin.name}' has a region without intervals; give it at least one")
-        _refuse_overlap(self.basins, {})
+        residues = {i.residue for basin in self.basins for region in basin.regions for i in region}
+        if len({type(residue) for residue in residues}) > 1:
+            raise ValueError(
+                "residues are named by label and by index; use one of both, so that overlaps are found"
+            )
+        _refuse_overlap(self.basins)
         return self
 
     @property
@@ -130,11 +134,9 @@ class BasinSet(_Strict):
         Raises
         ------
         ConfigError
-            If a basin names a residue that the molecule doesn't have, or labels and indices of one residue mix
-            into an overlap.
+            If a basin names a residue that the molecule doesn't have.
         """
         columns = _columns(self.basins, torsions)
-        _refuse_overlap(self.basins, columns)
         known = np.isfinite([[residue.phi, residue.psi] for residue in torsions]).all(axis=(0, 1))
         result = np.full(known.shape, len(self.basins), dtype=np.int64)
         for index, basin in enumerate(self.basins):
@@ -164,19 +166,13 @@ def _columns(basins: list[Basin], torsions: list[ResidueTorsions]) -> dict[str |
     return columns
 
 
-def _refuse_overlap(basins: list[Basin], columns: dict[str | int, int]) -> None:
+def _refuse_overlap(basins: list[Basin]) -> None:
     """Two boxes overlap if the intervals meet in every torsion that both restrict."""
     for first, second in combinations(basins, 2):
         for one in first.regions:
             for other in second.regions:
-                keys = [
-                    (columns.get(interval.residue, interval.residue), interval.torsion) for interval in other
-                ]
                 if all(
-                    interval.meets(match)
-                    for interval in one
-                    for key, match in zip(keys, other)
-                    if key == (columns.get(interval.residue, interval.residue), interval.torsion)
+                    a.meets(b) for a in one for b in other if (a.residue, a.torsion) == (b.residue, b.torsion)
                 ):
                     raise ConfigError(f"basins '{first.name}' and '{second.name}' overlap; move a border.")
 
