@@ -110,7 +110,7 @@ def chain_is_valid(distances: FloatArray, carbons: AlphaCarbons) -> NDArray[np.b
     """
     apart = (distances >= CLASH_DISTANCE).all(axis=1)
     joined = (distances[:, carbons.sequential] <= BREAK_DISTANCE).all(axis=1)
-    return apart & joined
+    return np.asarray(apart & joined)
 
 
 def contacts(distances: FloatArray) -> NDArray[np.bool_]:

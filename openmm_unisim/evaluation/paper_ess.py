@@ -46,11 +46,6 @@ class EffectiveSamples:
         """Whether the series is at least 50 integrated times long."""
         return self.n_frames >= TRUSTED_LENGTH * self.integrated_time
 
-    @property
-    def standard_error(self) -> float:
-        """Of `value`."""
-        return self.value * self.relative_error
-
 
 def effective_samples(series: ArrayLike) -> EffectiveSamples | None:
     """Effective samples of one series; None if it never varies or tau isn't positive.
@@ -63,8 +58,10 @@ def effective_samples(series: ArrayLike) -> EffectiveSamples | None:
     from emcee.autocorr import integrated_time
 
     values = np.asarray(series, dtype=np.float64)
+    if len(values) < 3:
+        return None
     values = values.reshape(len(values), -1)
-    if len(values) < 3 or (values.max(axis=0) == values.min(axis=0)).any():
+    if (values.max(axis=0) == values.min(axis=0)).any():
         return None
     time = float(
         integrated_time(values, c=WINDOW, tol=0, quiet=True)[0]

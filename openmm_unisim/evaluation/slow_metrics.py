@@ -10,7 +10,7 @@ from .distributions import FloatArray
 from .histograms import Mode, reference_grid
 from .js_metrics import LABELS, Pair, joint_js_metric, js_metric, unavailable
 from .metric import Metric
-from .paper_ess import EffectiveSamples, effective_samples, longest_finite_stretch
+from .paper_ess import effective_samples, longest_finite_stretch
 from .tica import Tica, fit_tica, is_protein, tica_features
 
 PAPER_LAG_PS = 100.0  # PepMD: 100 frames of 1 ps
@@ -50,13 +50,17 @@ def slow_metrics(
     comparison: Comparison, mode: Mode, lag_frames: int, wall_seconds: tuple[float | None, float | None]
 ) -> tuple[list[Metric], Pair | None]:
     """tic, tic_2d, ess and ess_per_second, and the two slowest components for plots."""
-    features = tica_features(comparison.topology)
+    reference, strict = comparison.reference, mode == "strict"
+    half = len(reference) // 2
+    # components are slower where they were fitted than anywhere else, so strict judges by frames they haven't seen
+    seen, judge = (reference[:half], reference[half:]) if strict else (reference, reference)
     try:
-        tica = fit_tica(comparison.reference, features, lag_frames, koopman=mode == "strict")
+        tica = fit_tica(seen, tica_features(comparison.topology), lag_frames, koopman=strict)
     except DataError as error:
-        return [unavailable(key, str(error)) for key in ("tic", "tic_2d", "ess", "ess_per_second")], None
-    tics = tica.project(comparison.model_series)[:, :2], tica.project(comparison.reference)[:, :2]
-    details = _describe(tica, comparison)
+        reason = f"{error} (strict mode fits on the first half)" if strict else str(error)
+        return [unavailable(key, reason) for key in ("tic", "tic_2d", "ess", "ess_per_second")], None
+    tics = tica.project(comparison.model_series)[:, :2], tica.project(judge)[:, :2]
+    details = _describe(tica, len(seen), comparison)
     one = js_metric("tic", *tics, comparison, mode, **details)
     if tics[0].shape[1] == 2:
         grid = reference_grid(tics[1], mode)
@@ -66,7 +70,7 @@ def slow_metrics(
     return [one, both, *_ess_metrics(comparison, tics, one.outside, wall_seconds)], tics
 
 
-def _describe(tica: Tica, comparison: Comparison) -> dict[str, Any]:
+def _describe(tica: Tica, n_fitted: int, comparison: Comparison) -> dict[str, Any]:
     spacing = comparison.reference_spacing_ps
     return {
         "tica_lag_frames": tica.lag_frames,
@@ -74,6 +78,7 @@ def _describe(tica: Tica, comparison: Comparison) -> dict[str, Any]:
         "tica_features": tica.features.n_features,
         "tica_eigenvalues": tica.eigenvalues.tolist(),
         "tica_koopman": tica.koopman,
+        "tica_fitted_frames": n_fitted,
     }
 
 
@@ -89,8 +94,8 @@ def _ess_metrics(
         return [unavailable("ess", reason), unavailable("ess_per_second", reason)]
     n_finite = int(np.isfinite(series).sum())
     samples = n_finite / model.integrated_time
-    floor = _strided(tics[1][:, 0], comparison.lag_frames)
-    expected = None if floor is None else (n_finite / floor.integrated_time, floor.relative_error)
+    md_samples = len(comparison.reference) / reference.integrated_time
+    floor, floor_std = _same_size_md(tics[1][:, 0], comparison.lag_frames, n_finite)
     details = {
         "integrated_time_frames": model.integrated_time,
         "reference_integrated_time_frames": reference.integrated_time,
@@ -99,19 +104,27 @@ def _ess_metrics(
         "errors": "Sokal's formula",
     }
     total = Metric(
-        "ess", LABELS["ess"], samples, "", None, samples * model.relative_error, reference.value,
-        reference.standard_error, expected and expected[0], expected and expected[0] * expected[1], outside,
-        details=details,
+        "ess", LABELS["ess"], samples, "", None, samples * model.relative_error, md_samples,
+        md_samples * reference.relative_error, floor, floor_std, outside, details=details,
     )  # fmt: skip
     return [total, _per_second(total, wall_seconds)]
 
 
-def _strided(series: FloatArray, stride: int | None) -> EffectiveSamples | None:
-    """Effective samples of every `stride`-th frame, autocorrelations averaged over the possible starts."""
-    if stride is None or len(series) < 3 * stride:
-        return None
-    whole = len(series) - len(series) % stride
-    return effective_samples(series[:whole].reshape(-1, stride))
+def _same_size_md(
+    reference: FloatArray, stride: int | None, n_frames: int
+) -> tuple[float, float] | tuple[None, None]:
+    """Effective samples, and their error, of `n_frames` frames of MD that are `stride` reference frames apart.
+
+    The autocorrelations of every `stride`-th frame are averaged over the possible starts.
+    """
+    if stride is None or len(reference) < 3 * stride:
+        return None, None
+    whole = len(reference) - len(reference) % stride
+    thinned = effective_samples(reference[:whole].reshape(-1, stride))
+    if thinned is None:
+        return None, None
+    samples = n_frames / thinned.integrated_time
+    return samples, samples * thinned.relative_error
 
 
 def _per_second(total: Metric, wall_seconds: tuple[float | None, float | None]) -> Metric:

@@ -39,7 +39,8 @@ class StructureArrays:
     Attributes
     ----------
     tics : pair of ndarray, each (n_frames, n_components)
-        At most two components.
+        At most two components. The reference's are of the frames that judge: in `strict` its second half, the first
+        half having served to fit.
     contact_rates : pair of ndarray, each (n_ca, n_ca)
         Symmetric.
     radius_of_gyration : pair of ndarray, each (n_frames,), nm

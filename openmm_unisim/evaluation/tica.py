@@ -159,7 +159,7 @@ def fit_tica(
         Components to keep; fewer if the features have a lower rank.
     koopman : bool
         Reweight frames to the stationary ensemble. Left out (see `Tica.koopman`) if that would give some frame a
-        weight below zero, as it does with too few frames for the features.
+        weight that isn't positive, as with too few frames for the features or frames far from stationary.
 
     Raises
     ------
@@ -200,7 +200,8 @@ def _koopman_weights(positions: NDArray[np.floating], features: TicaFeatures, la
     estimator = KoopmanWeightingEstimator(lagtime=lag_frames, ncov=5)
     for pair in _lagged_blocks(positions, features, lag_frames):
         estimator.partial_fit(pair)
-    weights = estimator.fetch_model().weights
+    with np.errstate(divide="ignore", invalid="ignore"):  # no stationary ensemble: NaN weights, refused below
+        weights = estimator.fetch_model().weights
     blocks = _lagged_blocks(positions, features, lag_frames)
     return weights if all((weights(earlier) > 0.0).all() for earlier, _ in blocks) else None
 
@@ -218,8 +219,8 @@ def _check(n_frames: int, n_features: int, lag_frames: int) -> None:
     needed = max(LEAST_LAGS * lag_frames, lag_frames + n_features + 1)
     if lag_frames < 1 or n_frames < needed:
         raise DataError(
-            f"TICA at a lag of {lag_frames} frames on {n_features} coordinates needs a reference of {needed} frames, "
-            f"not {n_frames}; run it longer or lower the lag."
+            f"TICA at a lag of {lag_frames} frames on {n_features} coordinates needs {needed} reference frames "
+            f"to fit on, not {n_frames}; run MD longer or lower the lag."
         )
 
 
