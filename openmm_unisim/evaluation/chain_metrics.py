@@ -7,7 +7,7 @@ from .js_metrics import LABELS, Pair, js_metric, unavailable
 from .metric import Metric
 from .uncertainty import compared, estimated
 
-_DISTANT = "five, for residues i and i + 4"
+_DISTANT = "5 alpha carbons (i, i + 4)"
 
 
 def chain_metrics(
@@ -16,9 +16,12 @@ def chain_metrics(
     """pwd, rg, val_ca and contact, and contact rates, radii of gyration and validity for plots."""
     carbons = ca.alpha_carbon_pairs(comparison.topology)
     if carbons.n_ca < 2:
-        reason = f"alpha carbons in the molecule: {carbons.n_ca}; this needs "
-        needs = {"pwd": _DISTANT, "contact": _DISTANT, "rg": "two", "val_ca": "two"}
-        return [unavailable(key, reason + need) for key, need in needs.items()], (None, None, None)
+        needs = {"pwd": _DISTANT, "contact": _DISTANT, "rg": "2 alpha carbons", "val_ca": "2 alpha carbons"}
+        return [unavailable(key, f"needs {need}, has {carbons.n_ca}") for key, need in needs.items()], (
+            None,
+            None,
+            None,
+        )
     frames = (comparison.model_series, comparison.reference)
     distances = ca.ca_distances(frames[0], carbons), ca.ca_distances(frames[1], carbons)
     radii = ca.radius_of_gyration(frames[0], carbons), ca.radius_of_gyration(frames[1], carbons)
@@ -39,7 +42,7 @@ def _distant_metrics(
 ) -> list[Metric]:
     """pwd and contact: both n/a without a pair i, i + 4, since nearer ones are (nearly) always in contact."""
     if not carbons.distant.any():
-        reason = f"alpha carbons in the molecule: {carbons.n_ca}; this needs {_DISTANT}"
+        reason = f"needs {_DISTANT}, has {carbons.n_ca}"
         return [unavailable("pwd", reason), unavailable("contact", reason)]
     distant = [values[:, carbons.distant] for values in distances]
     contact = compared(

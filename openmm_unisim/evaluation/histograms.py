@@ -86,7 +86,7 @@ class Grid:
 
     def outside(self, cells: Cells) -> float:
         """Fraction of samples beyond the edges of any axis."""
-        return 1.0 - float(self._inner(self._counts(cells)).sum()) / cells.size
+        return (cells.size - float(self._inner(self._counts(cells)).sum())) / cells.size
 
     def weights(self, cells: Cells) -> FloatArray | None:
         """Density of each cell (or the count, where outside samples count), flat; None if no sample lies inside."""

@@ -11,13 +11,13 @@ from .metric import Metric
 from .uncertainty import compared
 
 LABELS = {
-    "pwd": "PWD (JS distance)",
-    "rg": "RG (JS distance)",
-    "tic": "TIC (JS distance)",
-    "tic_2d": "TIC-2D (JS distance)",
+    "pwd": "PWD (JS)",
+    "rg": "RG (JS)",
+    "tic": "TIC (JS)",
+    "tic_2d": "TIC-2D (JS)",
     "val_ca": "VAL-CA",
-    "contact": "CONTACT (RMS error)",
-    "ram": "RAM (JS distance)",
+    "contact": "CONTACT (RMS)",
+    "ram": "RAM (JS)",
     "ess": "ESS of TIC0",
     "ess_per_second": "ESS/s of TIC0",
 }
