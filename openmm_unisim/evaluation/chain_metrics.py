@@ -17,11 +17,8 @@ def chain_metrics(
     carbons = ca.alpha_carbon_pairs(comparison.topology)
     if carbons.n_ca < 2:
         needs = {"pwd": _DISTANT, "contact": _DISTANT, "rg": "2 alpha carbons", "val_ca": "2 alpha carbons"}
-        return [unavailable(key, f"needs {need}, has {carbons.n_ca}") for key, need in needs.items()], (
-            None,
-            None,
-            None,
-        )
+        metrics = [unavailable(key, f"needs {need}, has {carbons.n_ca}") for key, need in needs.items()]
+        return metrics, (None, None, None)
     frames = (comparison.model_series, comparison.reference)
     distances = ca.ca_distances(frames[0], carbons), ca.ca_distances(frames[1], carbons)
     radii = ca.radius_of_gyration(frames[0], carbons), ca.radius_of_gyration(frames[1], carbons)
