@@ -13,7 +13,8 @@ sqrt(<F^2>/<F^2>_MD) ratio of the root mean square forces                       
 
 MD with constrained X-H bonds has no energy of those bonds (0.5 kT each on average): energies that include it don't
 compare with those of flexible frames. Constraints are seen in the frames themselves; such a figure is then "n/a"
-unless energies of flexible MD are given, and the energy *without* X-H bonds is compared instead.
+unless energies of flexible MD are given, and the energy *without* X-H bonds is compared instead. If one trajectory's
+coordinates are rounded (XTC), the other's are, too; given energies can't be.
 """
 
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError
 from .comparison import Comparison
+from .coordinate_grid import rounded_alike
 from .distributions import FloatArray, js_distance
 from .efficiency import energy_comparison
 from .frame_energies import XH_BONDS, FrameEnergies, frame_energies
@@ -75,7 +77,7 @@ class _Setting:
     temperature: float
     n_atoms: int
     resampling: Resampling
-    constraints: dict[str, bool]
+    notes: dict[str, Any]
 
     def compare(
         self,
@@ -90,7 +92,7 @@ class _Setting:
         """One figure of finite energies, or "n/a" for `reason`."""
         first, last = (values[np.isfinite(values)] for values in (model, reference))
         details = {
-            **self.constraints,
+            **self.notes,
             "non_finite_frames": len(model) - len(first),
             "reference_non_finite_frames": len(reference) - len(last),
         }
@@ -152,7 +154,7 @@ def energy_metrics(
     """
     if not temperature_K > 0.0:
         raise ConfigError(f"temperature {temperature_K} K is not positive; give that of the reference in K.")
-    few = thinned(comparison, most_frames)
+    few, grid = rounded_alike(thinned(comparison, most_frames))
     elements = [atom.element for atom in comparison.topology.atoms]
     is_hydrogen = np.array([element is not None and element.symbol == "H" for element in elements])
     model, reference = (
@@ -165,7 +167,7 @@ def energy_metrics(
     judge = np.asarray(reference_energies, dtype=np.float64).ravel() if given else reference.potential
     setting = _Setting(
         temperature_K, len(elements), few.resampling,
-        {"constrained_model": constrained[0], "constrained_reference": constrained[1]},
+        {"constrained_model": constrained[0], "constrained_reference": constrained[1], "rounded_to_nm": grid},
     )  # fmt: skip
     affected = constrained[0] != constrained[1] and XH_BONDS in model.terms
     side = "reference" if constrained[1] else "model"

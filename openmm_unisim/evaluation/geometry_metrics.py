@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from .comparison import Comparison
+from .coordinate_grid import rounded_alike
 from .distributions import FloatArray
 from .metric import Metric
 from .thinning import thinned
@@ -57,7 +58,7 @@ def geometry_metrics(comparison: Comparison, most_frames: int = MOST_FRAMES) -> 
     most_frames : int
         Evenly spaced frames of either trajectory for bonds and angles; fractions count every frame.
     """
-    few = thinned(comparison, most_frames)
+    few, _ = rounded_alike(thinned(comparison, most_frames))
     bonds, angles = bond_pairs(comparison.topology), bonded_angles(comparison.topology)
     return [
         *_shape_metrics(few, "bond", bonds),

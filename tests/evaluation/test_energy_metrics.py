@@ -176,3 +176,14 @@ def test_wrong_input_is_named(system, runs):
         energy_metrics(pair(*runs, repeats=2), other, 300.0)
     with pytest.raises(ConfigError, match="not positive"):
         energy_metrics(pair(*runs, repeats=2), system, 0.0)
+
+
+def test_rounding_of_one_side_is_no_difference_in_energy(system, runs):
+    rounded = np.round(runs[0], 3)
+    found = by_key(energy_metrics(pair(rounded, runs[0], repeats=2), system, 300.0)[0])
+    assert found["energy_shift"].value == 0.0 and found["energy_shift"].details["rounded_to_nm"] == 0.001
+    energies = frame_energies(runs[0], system, HYDROGEN).potential
+    given = by_key(
+        energy_metrics(pair(rounded, runs[0], repeats=2), system, 300.0, reference_energies=energies)[0]
+    )
+    assert 0.0 < given["energy_shift"].value < 1.0  # about 0.3 kT of rounding remain there
