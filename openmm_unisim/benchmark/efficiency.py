@@ -24,7 +24,7 @@ from ..provenance import provenance, sha256_of_file
 from ..simulation.preparation import input_hash
 from ..system import Molecule, load_molecule
 from .candidates import Engine, list_engines
-from .isolation import run_isolated, run_or_raise
+from .isolation import Outcome, run_isolated, run_or_raise
 from .md import MD_FORMAT, MDBenchmarkSettings, Report, benchmark_md
 from .observables import ESTIMATOR
 from .result_file import ResultFile, read_result
@@ -131,7 +131,7 @@ def benchmark_efficiency(settings: EfficiencySettings, report: Report = lambda t
         "identity": job.identity, "statement": list(STATEMENT), "runs": [], "summary": None, "provenance": [],
     }  # fmt: skip
     record["provenance"].append(provenance(settings=jsonable(asdict(settings))))
-    for key, choose in (("md", job.choose_md), ("unisim", job.choose_unisim)):
+    for key, choose in (("unisim", job.choose_unisim), ("md", job.choose_md)):
         if key not in record:
             record[key] = choose(report)
             file.save(record)
@@ -241,28 +241,29 @@ class _Job:
         settings = self._settings
         engines = list_engines(settings.platforms, (settings.threads,))
         record: dict[str, Any] = {"model": settings.model, "path": str(self._model), "platforms": {}}
-        if len(engines) == 1:
-            return {**record, **asdict(engines[0])}
         task = {
             **self._jump_task(seed=1),
-            "seconds": _CHOICE_S,
+            "seconds": min(_CHOICE_S, settings.seconds_per_side),
             "thermalise": min(1.0, settings.thermalise_ps),
         }
         rates: dict[Engine, float] = {}
-        for turn in range(_CHOICE_TURNS):
+        failures: dict[Engine, Outcome] = {}
+        for _ in range(_CHOICE_TURNS if len(engines) > 1 else 1):
             for engine in engines:
-                report(f"timing jumps on {engine.label}, {turn + 1} of {_CHOICE_TURNS}")
+                report(f"timing jumps on {engine.label}")
                 outcome = run_isolated("time_jumps", task, engine, _START_UP_S)
                 record["platforms"].setdefault(engine.label, []).append(
                     outcome.result or {"failure": outcome.failure}
                 )
-                if outcome.result is not None:
-                    seconds = outcome.result["seconds_per_jump"]
-                    rates[engine] = min(seconds, rates.get(engine, seconds))
-        best = (
-            min(rates, key=lambda engine: rates[engine]) if rates else engines[0]
-        )  # which then says why it can't
-        return {**record, **asdict(best)}
+                if outcome.result is None:
+                    failures[engine] = outcome
+                    continue
+                seconds = outcome.result["seconds_per_jump"]
+                rates[engine] = min(seconds, rates.get(engine, seconds))
+        if not rates:
+            engine, outcome = next(iter(failures.items()))
+            raise outcome.as_error("time_jumps", engine)
+        return {**record, **asdict(min(rates, key=lambda engine: rates[engine]))}
 
     def _jump_task(self, seed: int) -> dict[str, Any]:
         settings = self._settings

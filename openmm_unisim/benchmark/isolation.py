@@ -47,6 +47,15 @@ class Outcome:
     failure: str = ""
     error_class: str = ""
 
+    def as_error(self, kind: str, engine: Engine) -> UniSimError:
+        """The failure as a named error: the task's own, or one that tells of a crash."""
+        if self.error_class:
+            return getattr(errors, self.error_class, UniSimError)(self.failure)
+        return UniSimError(
+            f"The process for {kind.replace('_', ' ')} on {engine.label} gave no result ({self.failure}); "
+            "choose other --platforms."
+        )
+
 
 def run_isolated(kind: str, task: dict[str, Any], engine: Engine, timeout_s: float) -> Outcome:
     """Run one of `worker.TASKS` in a new process.
@@ -87,12 +96,7 @@ def run_or_raise(kind: str, task: dict[str, Any], engine: Engine, timeout_s: flo
     outcome = run_isolated(kind, task, engine, timeout_s)
     if outcome.result is not None:
         return outcome.result
-    if outcome.error_class:
-        raise getattr(errors, outcome.error_class, UniSimError)(outcome.failure)
-    raise UniSimError(
-        f"The process that ran {kind.replace('_', ' ')} on {engine.label} gave no result ({outcome.failure}); "
-        "choose other --platforms."
-    )
+    raise outcome.as_error(kind, engine)
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -55,6 +55,7 @@ def make_record(side: str, seed: int, sample: dict[str, Any]) -> dict[str, Any]:
         "frame_spacing_ps": sample["frame_spacing_ps"],
         "ps_per_s": sample["n_frames"] * sample["frame_spacing_ps"] / times["sampling"],
         "counts": sample.get("counts"),
+        "warnings": sample.get("warnings", []),
         "observables": observables,
         "residues": [_residue(residue) for residue in sample["torsions"]],
     }

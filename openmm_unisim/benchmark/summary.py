@@ -61,6 +61,7 @@ def summarise(
         },
         "times_s": {"unisim": _mean_times(unisim), "md": _mean_times(md)},
         "rejections": _rejections(unisim),
+        "warnings": sorted({text for run in unisim.runs for text in run["warnings"]}),
         "distances": distance_figures(unisim, md, reference, seed),
         "bias": bias_figures(unisim, md, reference),
         "judge": "the MD of this benchmark" if reference is None else reference.name,

@@ -72,6 +72,7 @@ def efficiency_tables(record: dict[str, Any]) -> Group:
     )
     return Group(
         *lines,
+        *(_text(f"Warning: {text}") for text in summary["warnings"]),
         _rates(summary),
         *(_text(f"n/a: {row['reason']}") for row in _missing(summary)),
         _times(summary),
