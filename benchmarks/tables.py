@@ -5,9 +5,11 @@
 
 A table stands between two markers, and what it holds follows from the results file of that name:
 
-    <!-- table:NAME -->          results/NAME.json: rows, an efficiency file, or an evaluation; or
-    <!-- end -->                 results/NAME.paper.json and results/NAME.strict.json: one evaluation in both modes
-    <!-- table:NAME:SECTION -->  the same, only one section of the evaluation (its key, e.g. structure)
+    <!-- table:NAME -->          results/NAME.json: rows, an evaluation, or a file of `benchmark efficiency` or
+    <!-- end -->                 `benchmark md`; or results/NAME.paper.json and results/NAME.strict.json: one evaluation
+                                 in both modes
+    <!-- table:NAME:SECTION -->  the same, only one section: of an evaluation its key, e.g. structure; of efficiency
+                                 speed, samples or times
 
 A file of rows is ``{"columns": [...], "rows": [[...]], "provenance": {...}}``.
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 from openmm_unisim.errors import DataError, UniSimError
 from openmm_unisim.evaluation.evaluation_markdown import markdown_table, section_table
-from openmm_unisim.evaluation.metric_text import metric_row, significant
+from openmm_unisim.evaluation.metric_text import metric_row, significant, with_error
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -72,8 +74,12 @@ def make_table(name: str, section: str | None, results: Path) -> str:
         table = rows_table(record)
     elif "sections" in record:
         table = "\n\n".join(section_table(one) for one in _sections(record, section))
+    elif record.get("benchmark") == "efficiency":
+        table = efficiency_tables(record, section)
+    elif record.get("benchmark") == "md":
+        table = md_table(record)
     else:
-        raise DataError(f"'{path}' holds neither rows nor an evaluation; give one of them.")
+        raise DataError(f"'{path}' holds no rows, evaluation or benchmark; give one of them.")
     return _with_source(table, record, [path.name])
 
 
@@ -90,8 +96,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _with_source(table: str, record: dict[str, Any], files: Sequence[str]) -> str:
     """The table and, below it, where its numbers come from."""
     source = record.get("provenance") or {}
-    commit = str(source.get("commit", "unknown"))[:10]
+    if isinstance(source, list):  # a benchmark that was continued
+        source = source[-1]
+    commit, changed, _ = str(source.get("commit", "unknown")).partition("+")
     names = " and ".join(f"`benchmarks/results/{name}`" for name in files)
+    commit = commit[:10] + ("+dirty" if changed else "")
     return f"{table}\n\n{names}, commit `{commit}`, {source.get('machine', 'machine unknown')}."
 
 
@@ -159,6 +168,81 @@ def _side_by_side(paper: dict[str, Any], strict: dict[str, Any]) -> str:
         )
     columns = ("figure", "paper", "MD floor", "strict", "MD floor", "reference", "outside")
     return markdown_table(columns, rows)
+
+
+def efficiency_tables(record: dict[str, Any], section: str | None) -> str:
+    """Speed, samples and times of `benchmark efficiency`; intervals are 95 % over seeds."""
+    summary = record["summary"]
+    if summary is None:
+        raise DataError("the efficiency benchmark has no complete seeds yet; let it run on.")
+    makers = {"speed": _speed_table, "samples": _samples_table, "times": _times_table}
+    if section is not None and section not in makers:
+        raise DataError(f"an efficiency file has no section '{section}'; choose one of {list(makers)}.")
+    return "\n\n".join(make(summary) for name, make in makers.items() if section in (None, name))
+
+
+def _speed_table(summary: dict[str, Any]) -> str:
+    rows = []
+    for name, figures in summary["observables"].items():
+        if "reason" in figures:
+            rows.append((name, f"n/a ({figures['reason']})", "", "", ""))
+            continue
+        for rate, meaning in summary["rates"].items():
+            sides = [_interval(figures[rate][side]) for side in ("unisim", "md", "ratio")]
+            rows.append((name, meaning, *sides))
+    return markdown_table(
+        ("observable", "seconds counted", "UniSim, ESS/s", "MD, ESS/s", "UniSim / MD"), rows
+    )
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    low, high = figure["low"], figure["high"]
+    text = significant(figure["value"], 3)
+    return (
+        text if low is None or high is None else f"{text} ({significant(low, 2)} to {significant(high, 2)})"
+    )
+
+
+def _samples_table(summary: dict[str, Any]) -> str:
+    """Are the samples right: distances of all seeds together from the judge, and populations of alpha."""
+    rows = []
+    for residue in summary["distances"]:
+        for kind, name in (("phi", "φ"), ("psi", "ψ"), ("phi_psi", "(φ, ψ)")):
+            figure = residue[kind]
+            floor = with_error(figure["floor"], figure["floor_std"]) if "floor" in figure else "n/a"
+            cells = [significant(figure[side], 3) if side in figure else "n/a" for side in ("unisim", "md")]
+            rows.append((f"JS distance of {name}, {residue['label']}", *cells, floor, ""))
+    for residue in summary["bias"]:
+        cells = [
+            with_error(residue[side], residue[f"{side}_error"]) for side in ("unisim", "md", "reference")
+        ]
+        rows.append((f"population of alpha, {residue['label']}", cells[0], cells[1], "", cells[2]))
+    return markdown_table(("figure", "UniSim", "MD of equal time", "MD floor", "reference"), rows)
+
+
+def _times_table(summary: dict[str, Any]) -> str:
+    times = summary["times_s"]
+    stages = dict.fromkeys([*times["unisim"], *times["md"]])
+    rows = [
+        (stage.replace("_", " "), *(_text(times[side].get(stage)) for side in ("unisim", "md")))
+        for stage in stages
+    ]
+    counts = summary["rejections"]
+    table = markdown_table(("wall time of a seed, s", "UniSim", "MD"), rows)
+    return f"{table}\n\n{counts['rejected']:,} of {counts['jumps']:,} jumps rejected, {counts['broken']:,} broken."
+
+
+def md_table(record: dict[str, Any]) -> str:
+    """What `benchmark md` tried, fastest first."""
+    rows = [
+        (
+            f"{one['engine']}, {one['time_step_fs']:g} fs",
+            _text(one["ns_per_day"]),
+            f"{one['status']}{': ' if one['reason'] else ''}{one['reason']}",
+        )
+        for one in record["candidates"]
+    ]
+    return markdown_table(("MD", "ns/day", "outcome"), rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
+from ..errors import ConfigError, OutputError
 from ..provenance import package_versions, provenance, sha256_of_file
+from ..system import get_platform
 from .basins import BasinSet, load_basins, shipped_basins
 from .comparison import Comparison, load_comparison
 from .evaluation_markdown import evaluation_markdown
 from .evaluation_sections import SectionArrays, make_sections
-from .evaluation_settings import EvaluationSettings
+from .evaluation_settings import NO_ENVIRONMENT, EvaluationSettings
 from .features import backbone_torsions
 from .jsonable import jsonable
 
@@ -89,8 +90,12 @@ def write_evaluation(
         If an output can't be written; looked at before anything is computed.
     """
     settings = settings or EvaluationSettings()
-    for path in (json_path, html_path, markdown_path):
-        _check_writable(path)
+    _check_outputs(json_path, html_path, markdown_path)
+    _check_numbers(
+        seed, model_spacing_ps=model_spacing_ps, reference_spacing_ps=reference_spacing_ps, block_ps=block_ps
+    )
+    if settings.environment != NO_ENVIRONMENT:
+        get_platform(settings.platform)  # an unknown one is told at once, too
     if settings.basins is not None:
         load_basins(settings.basins)  # a bad file is told before trajectories are read
     comparison = load_comparison(
@@ -152,21 +157,30 @@ def _evaluated(
     return jsonable(record), arrays, basins
 
 
-def _check_writable(path: str | Path | None) -> None:
+def _check_numbers(seed: int, **durations: float | None) -> None:
+    if seed < 0:
+        raise ConfigError(f"seed = {seed} is negative; give 0 or more.")
+    for name, value in durations.items():
+        if value is not None and not 0.0 < value < float("inf"):
+            raise ConfigError(f"{name} = {value} is no duration; give a positive number of ps.")
+
+
+def _check_outputs(*paths: str | Path | None) -> None:
     """Refuse an output path at once instead of after a minute of work."""
-    if path is None:
-        return
-    target = Path(path)
-    folder = target.parent
-    reason = None
-    if target.is_dir():
-        reason = "it is a folder"
-    elif not folder.is_dir():
-        reason = f"there is no folder '{folder}'"
-    elif not os.access(target if target.exists() else folder, os.W_OK):
-        reason = "permission denied"
-    if reason is not None:
-        raise OutputError(f"'{path}' can't be written ({reason}); choose a writable file.")
+    targets = [Path(path) for path in paths if path is not None]
+    for target in targets:
+        folder = target.parent
+        reason = None
+        if target.is_dir():
+            reason = "it is a folder"
+        elif not folder.is_dir():
+            reason = f"there is no folder '{folder}'"
+        elif not os.access(target if target.exists() else folder, os.W_OK):
+            reason = "permission denied"
+        if reason is not None:
+            raise OutputError(f"'{target}' can't be written ({reason}); choose a writable file.")
+    if len({target.resolve() for target in targets}) < len(targets):
+        raise ConfigError("two outputs have one path; give JSON, HTML and Markdown a file each.")
 
 
 def _write(path: str | Path, text: str) -> None:

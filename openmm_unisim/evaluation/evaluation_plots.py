@@ -167,7 +167,7 @@ def _tic_surfaces(model: FloatArray, reference: FloatArray) -> list[Figure]:
         )
         for which, surface in enumerate(surfaces)
     ]  # fmt: skip
-    beyond = 1.0 - np.histogram2d(finite[:, 0], finite[:, 1], edges)[0].sum() / len(model)
+    beyond = 1.0 - np.histogram2d(finite[:, 0], finite[:, 1], edges)[0].sum() / max(len(finite), 1)
     if beyond > 0.0:
         figures[0]["note"] = f"{100.0 * beyond:.2g} % of the model's frames lie beyond the axes."
     return figures
@@ -195,6 +195,7 @@ def _contact_maps(model: FloatArray, reference: FloatArray) -> list[Figure]:
 
 
 def _radius_figure(model: FloatArray, reference: FloatArray) -> Figure:
+    model = model[np.isfinite(model)]
     pooled = np.concatenate([reference, model])
     low, high = np.percentile(pooled, [0.05, 99.95])
     edges = np.linspace(low, high if high > low else low + 1.0, _DENSITY_BINS + 1)
@@ -239,10 +240,7 @@ def _correlation_figures(
             figures.append(_correlation_figure("correlation-basin", title, pair, spacings, longest))
     tics = None if arrays.structure is None else arrays.structure.tics
     if tics is not None:
-        filled = np.full(len(comparison.model_series), np.nan)
-        filled[np.isfinite(comparison.model_series).all(axis=(1, 2))] = tics[0][:, 0]
-        filled[~np.isfinite(filled)] = np.nanmean(filled)
-        pair = [filled, np.asarray(tics[1][:, 0], dtype=np.float64)]
+        pair = [_without_nan(series[:, 0]) for series in tics]
         figures.append(
             _correlation_figure("correlation-tic", "Autocorrelation of TIC 0", pair, spacings, longest)
         )
@@ -250,11 +248,15 @@ def _correlation_figures(
 
 
 def _indicator(states: ArrayLike, index: int) -> FloatArray:
-    """1 in the basin, 0 outside, the mean where it isn't known (a frame with NaN keeps its place in time)."""
-    known = np.asarray(states) >= 0
-    values = (np.asarray(states) == index).astype(np.float64)
-    values[~known] = values[known].mean()
-    return values
+    """1 in the basin, 0 outside, the mean where it isn't known."""
+    known = np.asarray(states)
+    return _without_nan(np.where(known >= 0, known == index, np.nan))
+
+
+def _without_nan(series: ArrayLike) -> FloatArray:
+    """NaN replaced by the mean, which adds nothing to a correlation: a frame with NaN keeps its place in time."""
+    values = np.asarray(series, dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.mean(values[np.isfinite(values)]))
 
 
 def _correlation_figure(

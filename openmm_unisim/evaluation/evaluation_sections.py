@@ -185,11 +185,12 @@ def _system(comparison: Comparison, settings: EvaluationSettings) -> tuple[openm
     if settings.environment == NO_ENVIRONMENT:
         return None, "no environment was given"
     topology = comparison.topology.to_openmm()
-    molecule = Molecule("the molecule", topology, comparison.structure.astype(np.float64))
+    name = "-".join(residue.name for residue in comparison.topology.residues)
+    molecule = Molecule(name, topology, comparison.structure.astype(np.float64))
     try:
         return create_system(molecule, settings.environment), ""
     except StructureError as error:
-        return None, " ".join(str(error).split()).rstrip(".")
+        return None, " ".join(str(error).split()).split(";")[0]  # the cure is of another command
 
 
 def _energy_section(

@@ -68,6 +68,8 @@ class EvaluationSettings:
             value = getattr(self, name)
             if value is not None and not 0.0 < value < float("inf"):
                 raise ConfigError(f"{name} = {value} makes no sense; give a positive number.")
+        if self.windows < 3:
+            raise ConfigError(f"{self.windows} windows give no error of a slope; ask for at least 3.")
         if (self.second_model is None) != (self.second_temperature_K is None):
             raise ConfigError(
                 "the two-temperature check needs a second model trajectory and its temperature; give both."
