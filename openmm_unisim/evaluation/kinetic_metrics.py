@@ -11,7 +11,8 @@ g dt             time per independent sample of the slowest basin's          dec
 ===============  ==========================================================  =====================
 
 Equations: `kinetics` and `msm`. Frames are looked at every lag time on both sides, as a passage between two frames is
-never seen. Windows that touch an uncertain basin are left out of timescales and passages (no reference knows them).
+never seen. Windows that touch an uncertain basin are left out of timescales, passages and correlations (no reference
+knows them).
 Masses and friction shape all of these: the reference must have those of the model's training MD.
 """
 
@@ -281,27 +282,26 @@ def _timescale(
 
 
 def _decorrelation(series: StateSeries, lag: _Lag) -> Metric:
-    """g dt of the basin that is slowest in the reference."""
+    """g dt of the basin that is slowest in the reference; frames in an uncertain basin count as unknown."""
     key = f"decorrelation_time[{series.suffix}]" if series.suffix else "decorrelation_time"
-    certain = [
-        index
-        for index, uncertain in enumerate(series.uncertain)
-        if not uncertain and 0.0 < np.mean(series.reference == index) < 1.0
-    ]
-    if not certain:
+    uncertain = np.flatnonzero(series.uncertain)
+    model, reference = (
+        np.where(np.isin(states, uncertain), -1, states) for states in (series.model, series.reference)
+    )
+    changing = [index for index in range(len(series.names)) if _changes(reference, index)]
+    if not changing:
         return Metric.missing(key, _KINDS[4][1], "the reference never changes its basin", unit="ps")
     inefficiencies = [
-        statistical_inefficiency(_phases(series.reference, index, lag.reference)) for index in certain
+        statistical_inefficiency(_phases(reference, index, lag.reference)) for index in changing
     ]
-    slowest = certain[int(np.argmax(inefficiencies))]
+    slowest = changing[int(np.argmax(inefficiencies))]
     label = f"Time per independent sample of {series.state_name(slowest)}"
-    if not 0.0 < np.mean(series.model == slowest) < 1.0:
-        return Metric.missing(
-            key, label, f"the model never changes between {series.names[slowest]} and the rest"
-        )
+    if not _changes(model, slowest):
+        reason = f"the model never changes between {series.names[slowest]} and the rest"
+        return Metric.missing(key, label, reason, unit="ps")
     rows = [
-        _inefficiency_with_error(series.model, slowest, lag.model, lag.model_block, lag),
-        _inefficiency_with_error(series.reference, slowest, lag.reference, lag.reference_block, lag),
+        _inefficiency_with_error(model, slowest, lag.model, lag.model_block, lag),
+        _inefficiency_with_error(reference, slowest, lag.reference, lag.reference_block, lag),
     ]
     figures = [None if number is None else number * lag.time for row in rows for number in row]
     return _beside(
@@ -309,6 +309,12 @@ def _decorrelation(series: StateSeries, lag: _Lag) -> Metric:
         indicator=series.names[slowest], statistical_inefficiency=rows[0][0],
         reference_statistical_inefficiency=rows[1][0],
     )  # fmt: skip
+
+
+def _changes(states: NDArray[np.int64], index: int) -> bool:
+    """Whether a state is both entered and left, among known frames."""
+    inside = states[states >= 0] == index
+    return bool(inside.any() and not inside.all())
 
 
 def _phases(states: NDArray[np.int64], index: int, stride: int) -> NDArray[np.float64]:

@@ -28,8 +28,9 @@ def run(*counts):
 def test_hand_computed_free_energies_and_an_uncertain_basin_out_of_the_summary():
     comparison = pair(run(10, 60, 20, 10), run(25, 50, 24, 1), block_ps=10.0)
     found = by_key(free_energy_metrics(comparison, shipped_basins("ACE-ALA-NME")))
-    model = {"alphaR": 0.1, "PII": 0.6, "C5": 0.2, "alphaL": 0.1}
-    reference = {"alphaR": 0.25, "PII": 0.5, "C5": 0.24, "alphaL": 0.01}
+    # of 90 and 99 frames in certain basins
+    model = {"alphaR": 10 / 90, "PII": 60 / 90, "C5": 20 / 90, "alphaL": 10 / 90}
+    reference = {"alphaR": 25 / 99, "PII": 50 / 99, "C5": 24 / 99, "alphaL": 1 / 99}
     errors = {}
     for name in model:
         assert found[f"free_energy[{name}]"].value == pytest.approx(-math.log(model[name]))
@@ -43,8 +44,9 @@ def test_hand_computed_free_energies_and_an_uncertain_basin_out_of_the_summary()
     assert found["free_energy_error_max"].value == pytest.approx(max(certain))
     assert abs(errors["alphaL"]) > max(certain)
     assert found["free_energy_error_mean"].better == "lower"
+    assert found["free_energy[PII]"].details["population"] == 0.6
     # independent frames: the error of ln p is sqrt((1-p)/(p n))
-    assert found["free_energy[PII]"].standard_error == pytest.approx(math.sqrt(0.4 / 0.6 / 100), rel=0.6)
+    assert found["free_energy[PII]"].standard_error == pytest.approx(math.sqrt(0.5 / 90), rel=0.6)
 
 
 def test_an_unvisited_basin_is_not_available_and_named():
@@ -71,6 +73,16 @@ def test_without_a_file_alpha_and_beta_of_each_residue():
         "free_energy_error_max",
         *(f"free_energy{kind}[{name}, ALA 2]" for kind in ("", "_error") for name in ("alpha", "beta")),
     }
+
+
+def test_a_stay_in_the_uncertain_basin_says_nothing_about_the_others():
+    found = by_key(
+        free_energy_metrics(pair(run(20, 40, 20, 80), run(25, 50, 25, 0)), shipped_basins("ACE-ALA-NME"))
+    )
+    assert found["free_energy_error_max"].value == pytest.approx(0.0, abs=1e-12)
+    assert found["free_energy_error[alphaL]"].reason == "basin alphaL is never visited by the reference"
+    own = found["free_energy[alphaL]"]
+    assert own.value == pytest.approx(0.0) and own.reference is None and own.reference_error is None
 
 
 def test_nan_frames_count_in_no_basin():
