@@ -57,9 +57,9 @@ def evaluation_figures(
     model = backbone_torsions(comparison.model_series, comparison.topology)
     reference = backbone_torsions(comparison.reference, comparison.topology)
     return {
-        "surfaces": _torsion_surfaces(model, reference),
+        "surfaces": [*_torsion_surfaces(model, reference), *_ramachandran(model, reference)],
         "structure": _structure_figures(arrays),
-        "torsions": [*_ramachandran(model, reference), *_traces(comparison, model, reference)],
+        "torsions": _traces(comparison, model, reference),
         "kinetics": [
             *_correlation_figures(comparison, arrays, basins, metrics),
             *_timescale_figures(metrics),
@@ -185,13 +185,15 @@ def _contact_maps(model: FloatArray, reference: FloatArray) -> list[Figure]:
     residues = np.arange(1, len(reference) + 1)
     square = {"constrain": "domain", "showgrid": False}
     axes = MapAxes(residues, residues, "residue", "residue", square, {**square, "scaleanchor": "x"})
-    return [
-        map_figure(
+    figures = []
+    for which, rates in enumerate((model, reference)):
+        figure = map_figure(
             f"contacts-{which}", f"Contacts of alpha carbons: {NAMES[which]}", rates, axes, top=1.0, unit="of frames",
             hover="residues %{x}, %{y}<br>%{z:.2f} of frames", colours="Blues",
-        )
-        for which, rates in enumerate((model, reference))
-    ]  # fmt: skip
+        )  # fmt: skip
+        figure["data"][0]["reversescale"] = True  # plotly's Blues are dark at the low end
+        figures.append(figure)
+    return figures
 
 
 def _radius_figure(model: FloatArray, reference: FloatArray) -> Figure:
@@ -288,7 +290,10 @@ def _timescale_figures(metrics: Metrics) -> list[Figure]:
     figures: list[Figure] = []
     for key, metric in metrics.items():
         details = metric["details"]
-        if not key.startswith("implied_timescale") or len(details.get("lags_ps", [])) < 2:
+        sides = [details.get(f"{side}_ps", []) for side in ("model", "reference")]
+        if not key.startswith("implied_timescale") or not any(
+            value is not None for side in sides for value in side
+        ):
             continue
         lines = [
             _marks(details["lags_ps"], details[f"{side}_ps"], details[f"{side}_error_ps"], which)

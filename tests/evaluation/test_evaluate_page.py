@@ -47,6 +47,7 @@ def test_every_figure_and_every_metric_is_on_the_page(written):
     folder, record = written
     page = (folder / "page.html").read_text()
     drawn = figures_of(page)
+    assert page.startswith("<!DOCTYPE html>")
     assert {
         "surface-0-0", "surface-0-1", "tic-0", "tic-1", "ramachandran", "trace-0-0", "trace-0-1", "correlation-basin",
         "correlation-tic", "timescale-0", "basins", "energy", "drift-0", "drift-1",
