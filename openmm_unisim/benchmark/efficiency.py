@@ -74,6 +74,8 @@ class EfficiencySettings:
         Result of `benchmark md` with as many threads, whose MD to use; None: find it now.
     reference : Path or None
         Trajectory that judges the samples; None: the shipped one, if there is one for this molecule.
+    long_run : Path or None
+        Long UniSim trajectory of this model and molecule, e.g. of `simulate`, that tells its bias more exactly.
     json : Path or None
         Written after each run, and continued.
     """
@@ -93,6 +95,7 @@ class EfficiencySettings:
     friction: float = 1.0
     md: Path | None = None
     reference: Path | None = None
+    long_run: Path | None = None
     json: Path | None = None
 
     def check(self) -> None:
@@ -143,9 +146,9 @@ def benchmark_efficiency(settings: EfficiencySettings, report: Report = lambda t
             report(f"{'UniSim' if side == 'unisim' else 'MD'}, seed {seed} of {settings.seeds}")
             sample = job.sample_unisim(record, seed) if side == "unisim" else job.sample_md(record, seed)
             record["runs"].append(jsonable(make_record(side, seed, sample)))
-            record["summary"] = summarise(record["runs"], job.reference, seed=1)
+            record["summary"] = summarise(record["runs"], job.reference, job.long_run, seed=1)
             file.save(record)
-    record["summary"] = summarise(record["runs"], job.reference, seed=1)
+    record["summary"] = summarise(record["runs"], job.reference, job.long_run, seed=1)
     file.save(record)
     return record
 
@@ -167,6 +170,10 @@ class _Job:
                 f"'{settings.input}' has no residue with phi and psi, which this benchmark observes; give a peptide."
             )
         self.reference = self._judge()
+        self.long_run = None
+        if settings.long_run is not None:
+            topology = mdtraj.Topology.from_openmm(self._molecule.topology)
+            self.long_run = trajectory_reference(settings.long_run, topology)
         self._md_settings = MDBenchmarkSettings(
             settings.input, self._environment, self._temperature, settings.friction, settings.platforms,
             (settings.threads,), seconds=min(20.0, settings.seconds_per_side),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataError
 from ..evaluation.distributions import (
     js_distance,
     same_size_floor,
@@ -129,20 +130,30 @@ def _floor(
 
 
 def bias_figures(
-    unisim: PooledSide, md: PooledSide, reference: TorsionReference | None
+    unisim: PooledSide,
+    md: PooledSide,
+    reference: TorsionReference | None,
+    long_run: TorsionReference | None = None,
 ) -> list[dict[str, Any]]:
-    """Alpha population of each residue on both sides and in the judge, and the crossover (`crossover`)."""
+    """Alpha population of each residue on both sides and in the judge, and the crossover (`crossover`).
+
+    Parameters
+    ----------
+    unisim, md : PooledSide
+    reference : TorsionReference or None
+        None: the MD of this benchmark judges.
+    long_run : TorsionReference, optional
+        Long UniSim trajectory that knows UniSim's population better than the runs of the benchmark do.
+    """
     figures = []
     for index, residue in enumerate(unisim.runs[0]["residues"]):
-        truth = None
-        if reference is not None:
-            truth = population(assign_basin(reference.torsions[index].psi) == 0)
-        expected = md.alpha(index) if truth is None else (truth["value"], truth["standard_error"])
-        value, error = unisim.alpha(index)
+        expected = md.alpha(index) if reference is None else _alpha(reference, index)
+        value, error = unisim.alpha(index) if long_run is None else _alpha(long_run, index)
         row: dict[str, Any] = {
             "label": residue["label"],
             "unisim": value,
             "unisim_error": error,
+            "unisim_source": "runs of this benchmark" if long_run is None else long_run.name,
             "md": md.alpha(index)[0],
             "md_error": md.alpha(index)[1],
             "reference": expected[0],
@@ -159,3 +170,11 @@ def bias_figures(
             ).as_dict()
         figures.append(row)
     return figures
+
+
+def _alpha(trajectory: TorsionReference, index: int) -> tuple[float, float]:
+    """Population of alpha and its standard error; no residue lacks finite frames (`trajectory_reference`)."""
+    found = population(assign_basin(trajectory.torsions[index].psi) == 0)
+    if found is None:
+        raise DataError(f"'{trajectory.name}' holds no frames; give a longer trajectory.")
+    return found["value"], found["standard_error"]

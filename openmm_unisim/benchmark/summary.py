@@ -32,7 +32,10 @@ def complete_pairs(runs: list[dict[str, Any]]) -> list[Pair]:
 
 
 def summarise(
-    runs: list[dict[str, Any]], reference: TorsionReference | None, seed: int
+    runs: list[dict[str, Any]],
+    reference: TorsionReference | None,
+    long_run: TorsionReference | None,
+    seed: int,
 ) -> dict[str, Any] | None:
     """All figures over seeds; None before two seeds are complete.
 
@@ -40,7 +43,8 @@ def summarise(
     ----------
     runs : list of dict
         Of `side_record.make_record`.
-    reference : TorsionReference or None
+    reference, long_run : TorsionReference or None
+        As for `bias_figures`.
     seed : int
         Of the bootstrap of the floor.
     """
@@ -63,7 +67,7 @@ def summarise(
         "rejections": _rejections(unisim),
         "warnings": sorted({text for run in unisim.runs for text in run["warnings"]}),
         "distances": distance_figures(unisim, md, reference, seed),
-        "bias": bias_figures(unisim, md, reference),
+        "bias": bias_figures(unisim, md, reference, long_run),
         "judge": "the MD of this benchmark" if reference is None else reference.name,
     }
 

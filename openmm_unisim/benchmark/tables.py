@@ -133,7 +133,8 @@ def _distances(summary: dict[str, Any]) -> Table:
 def _bias(row: dict[str, Any]) -> list[str]:
     """Population of alpha and what the bias means, in sentences."""
     sentence = (
-        f"Population of alpha, {row['label']}: UniSim {row['unisim']:.3f} ± {row['unisim_error']:.3f}, MD "
+        f"Population of alpha, {row['label']}: UniSim {row['unisim']:.3f} ± {row['unisim_error']:.3f} "
+        f"({row['unisim_source']}), MD "
         f"{row['md']:.3f} ± {row['md_error']:.3f}, judge {row['reference']:.3f} ± {row['reference_error']:.3f}."
     )
     if "reason" in row:
@@ -143,10 +144,12 @@ def _bias(row: dict[str, Any]) -> list[str]:
         f"error {entry['error']:g}: UniSim {_duration(entry['seconds'])}, MD {_duration(entry['md_seconds'])}"
         for entry in cross["times"]
     )
+    if not cross["bias_resolved"]:
+        reached += " (the bias is within its error, so these times may be too short)"
     if cross["seconds"] == 0:
         verdict = "MD has the smaller error of this population at every time."
     elif not cross["bias_resolved"]:
-        verdict = f"The bias is within its error, so MD overtakes not before {_duration(cross['least'])}."
+        verdict = f"All that is known of the crossover is that MD does not overtake before {_duration(cross['least'])}."
     else:
         interval = f"{_duration(cross['least'])} to {_duration(cross['most'])}"
         verdict = f"MD has the smaller error after {_duration(cross['seconds'])} of sampling ({interval})."

@@ -99,6 +99,9 @@ def efficiency(
     reference: Annotated[
         Path | None, typer.Option(help="MD trajectory that judges; shipped for alanine dipeptide.")
     ] = None,
+    long_run: Annotated[
+        Path | None, typer.Option(help="Long UniSim trajectory of this model, to tell its bias more exactly.")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Effective samples per second of UniSim against MD at its best, in turn on this machine.
@@ -110,9 +113,10 @@ def efficiency(
 
     _require_file(reference)
     _require_file(md)
+    _require_file(long_run)
     settings = EfficiencySettings(
         model, input, environment, temperature, seeds, seconds_per_side, jumps, threads, _names(platforms),
-        substeps, thermalise, frame_spacing, friction, md, reference, json,
+        substeps, thermalise, frame_spacing, friction, md, reference, long_run, json,
     )  # fmt: skip
     with _status() as report:
         record = benchmark_efficiency(settings, report)
