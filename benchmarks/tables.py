@@ -1,6 +1,6 @@
 """Write the tables of the documentation from the files of benchmarks/results.
 
-    python benchmarks/tables.py                 # rewrite what lies between the markers of docs/results.md
+    python benchmarks/tables.py                 # rewrite what lies between the markers in every docs/*.md
     python benchmarks/tables.py --check         # change nothing; exit status 1 if a document is stale
 
 A table stands between two markers, and what it holds follows from the results file of that name:
@@ -28,12 +28,12 @@ from openmm_unisim.evaluation.metric_text import metric_row, significant, with_e
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "docs" / "results.md",)
+DOCUMENTS = ROOT / "docs"
 MODES = ("paper", "strict")
 _BLOCK = re.compile(
-    r"(<!-- table:(?P<name>[\w.+-]+)(?::(?P<section>\w+))? -->\n)(?P<body>.*?)(<!-- end -->)", re.S
+    r"^(<!-- table:(?P<name>[\w.+-]+)(?::(?P<section>\w+))? -->\n)(?P<body>.*?)^(<!-- end -->)$", re.S | re.M
 )
-_START, _END = "<!-- table:", "<!-- end -->"
+_START, _END = re.compile("^<!-- table:", re.M), re.compile("^<!-- end -->$", re.M)
 
 
 def updated(text: str, results: Path) -> str:
@@ -44,7 +44,7 @@ def updated(text: str, results: Path) -> str:
     DataError
         If a marker has no results file, no end, or the file is of no known kind.
     """
-    starts, ends, blocks = text.count(_START), text.count(_END), len(_BLOCK.findall(text))
+    starts, ends, blocks = (len(pattern.findall(text)) for pattern in (_START, _END, _BLOCK))
     if not starts == ends == blocks:
         raise DataError(
             f"{starts} table markers, {ends} ends and {blocks} pairs; write '<!-- table:NAME -->' and '<!-- end -->', "
@@ -245,13 +245,21 @@ def md_table(record: dict[str, Any]) -> str:
     return markdown_table(("MD", "ns/day", "outcome"), rows)
 
 
+def _documents_with_tables() -> list[Path]:
+    return sorted(path for path in DOCUMENTS.glob("*.md") if _START.search(path.read_text(encoding="utf-8")))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the arguments; write or check; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "documents", type=Path, nargs="*", default=list(DOCUMENTS), help="default: docs/results.md"
+        "documents",
+        type=Path,
+        nargs="*",
+        default=_documents_with_tables(),
+        help="default: those of docs/ with tables",
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
     parser.add_argument(

@@ -43,8 +43,8 @@ NOTES = {
     "ensemble": "Energies of the model at two temperatures must shift as Boltzmann's law says; no reference is needed.",
 }
 STRUCTURE_NOTES = {
-    "strict": "Strict: bins go on beyond the reference's range so that no sample is dropped, no pseudo-count, TICA fitted "
-    "to the first half of the reference and judged by its second.",
+    "strict": "Strict: bins go on beyond the reference's range so that no sample is dropped, no pseudo-count, TICA "
+    "fitted to the first half of the reference and judged by its second.",
     "paper": "Paper: 49 bins on the range of the reference, a pseudo-count of 1e-6 on the density, model samples "
     "outside dropped (their share is in the last column); known bugs of the released scripts are corrected.",
 }

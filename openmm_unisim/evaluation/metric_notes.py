@@ -27,7 +27,7 @@ _NOTES = {
     "decorrelation_time": "Model time that gives one independent sample of the basin that changes slowest.",
     "free_energy_error_mean": "Mean over the certain basins of the absolute error of the free energy.",
     "free_energy_error_max": "Largest absolute error of the free energy among the certain basins.",
-    "free_energy": "-ln of the population of this basin, in kT.",
+    "free_energy": "-ln of the share of this basin in the population of all certain basins, in kT.",
     "free_energy_error": "Free energy of this basin in the model less that in the reference; 0 is right.",
     "bond_shift": "Root mean square shift of the median bond lengths of this group.",
     "bond_width_ratio": "Spread of bond lengths over that of MD; 1 is right, below 1 is too stiff.",

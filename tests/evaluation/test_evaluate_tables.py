@@ -82,6 +82,16 @@ def test_a_marker_without_its_end_is_named(results, tmp_path, capsys):
     assert "1 table markers, 0 ends" in capsys.readouterr().err
 
 
+def test_a_marker_in_a_sentence_is_text(results, tmp_path):
+    doc = tmp_path / "doc.md"
+    doc.write_text("Between `<!-- table:NAME -->` and `<!-- end -->` stands a table.\n")
+    assert run(results, doc, "--check") == 0
+
+
+def test_tables_of_the_documentation_are_up_to_date():
+    assert tables.main(["--check"]) == 0
+
+
 def test_an_evaluation_in_both_modes_side_by_side(results, tmp_path):
     for mode in ("paper", "strict"):
         evaluated(tmp_path, mode=mode, environment="none", repeats=3, json_path=results / f"ala2.{mode}.json")
