@@ -20,11 +20,11 @@ from .basins import BasinSet, state_series
 from .comparison import Comparison
 from .distributions import FloatArray
 from .efficiency import energy_histograms
+from .evaluation_curves import NAMES, curves, line, marks
 from .evaluation_sections import SectionArrays
 from .features import ResidueTorsions, backbone_torsions
 from .frame_energies import XH_BONDS
 from .plots import (
-    MD_COLOUR,
     MODEL_COLOUR,
     Figure,
     MapAxes,
@@ -38,13 +38,11 @@ from .plots import (
 
 MAXIMUM_DRAWN_RESIDUES = 6
 MAXIMUM_POINTS = 2000
-NAMES = ("model", "MD")
 TIC_BINS = 50
 MAXIMUM_KT = 8.0  # the colour scale of surfaces ends there
 _DENSITY_BINS = 50
 _CURVE_POINTS = 200
 _CORRELATION_TIMES = 4.0  # an autocorrelation function is drawn over so many independent-sample times
-_COLOURS = (MODEL_COLOUR, MD_COLOUR)
 
 Metrics = dict[str, dict[str, Any]]
 
@@ -202,13 +200,13 @@ def _radius_figure(model: FloatArray, reference: FloatArray) -> Figure:
     low, high = np.percentile(pooled, [0.05, 99.95])
     edges = np.linspace(low, high if high > low else low + 1.0, _DENSITY_BINS + 1)
     lines = [
-        _line(
+        line(
             0.5 * (edges[1:] + edges[:-1]), np.histogram(values, edges)[0] / (len(values) * (edges[1] - edges[0])),
             which, shape="hvh",
         )
         for which, values in enumerate((model, reference))
     ]  # fmt: skip
-    return _curves(
+    return curves(
         "radius",
         "Radius of gyration of the alpha carbons",
         lines,
@@ -274,8 +272,8 @@ def _correlation_figure(
         count = int(min(max(3.0, longest_ps / spacing + 1), len(series) // 2))
         step = -(-count // _CURVE_POINTS)
         curve = autocorrelation(series)[:count:step]
-        lines.append(_line(spacing * step * np.arange(len(curve)), curve, which))
-    return _curves(figure_id, title, lines, "time / ps", "autocorrelation")
+        lines.append(line(spacing * step * np.arange(len(curve)), curve, which))
+    return curves(figure_id, title, lines, "time / ps", "autocorrelation")
 
 
 def autocorrelation(series: FloatArray) -> FloatArray:
@@ -296,13 +294,13 @@ def _timescale_figures(metrics: Metrics) -> list[Figure]:
         ):
             continue
         lines = [
-            _marks(details["lags_ps"], details[f"{side}_ps"], details[f"{side}_error_ps"], which)
+            marks(details["lags_ps"], details[f"{side}_ps"], details[f"{side}_error_ps"], which)
             for which, side in enumerate(("model", "reference"))
         ]
         title = (
             metric["label"].split(" at a lag")[0] + key.partition("[")[2].rstrip("]").join([" ", ""]).rstrip()
         )
-        figures.append(_curves(f"timescale-{len(figures)}", title, lines, "lag / ps", "timescale / ps"))
+        figures.append(curves(f"timescale-{len(figures)}", title, lines, "lag / ps", "timescale / ps"))
     return figures[:MAXIMUM_DRAWN_RESIDUES]
 
 
@@ -316,10 +314,10 @@ def _free_energy_figure(metrics: Metrics) -> list[Figure]:
     names = [metric["key"].partition("[")[2].rstrip("]") for metric in known]
     columns = (("value", "standard_error"), ("reference", "reference_error"))
     lines = [
-        _marks(names, [m[value] for m in known], [m[error] for m in known], which, mode="markers")
+        marks(names, [m[value] for m in known], [m[error] for m in known], which, mode="markers")
         for which, (value, error) in enumerate(columns)
     ]
-    return [_curves("basins", "Free energy of basins", lines, "", "free energy / kT")]
+    return [curves("basins", "Free energy of basins", lines, "", "free energy / kT")]
 
 
 def _energy_figures(arrays: SectionArrays) -> list[Figure]:
@@ -353,47 +351,10 @@ def _drift_figures(metrics: Metrics) -> list[Figure]:
         values = details["values"]
         windows = list(range(1, len(values) + 1))
         level = details.get("floor", details.get("reference"))
-        lines = [_marks(windows, values, None, 0)]
+        lines = [marks(windows, values, None, 0)]
         if level is not None:
             spread = details.get("floor_std")
-            lines.append(
-                _marks(windows, [level] * len(values), [spread] * len(values) if spread else None, 1)
-            )
+            lines.append(marks(windows, [level] * len(values), [spread] * len(values) if spread else None, 1))
         title = metric["label"].removeprefix("Drift of the ").replace(", per window", "")
-        figures.append(_curves(f"drift-{len(figures)}", title[:1].upper() + title[1:], lines, "window", ""))
+        figures.append(curves(f"drift-{len(figures)}", title[:1].upper() + title[1:], lines, "window", ""))
     return figures[: 2 * MAXIMUM_DRAWN_RESIDUES]
-
-
-# --- lines ---------------------------------------------------------------------------------------------------------
-
-
-def _line(x: ArrayLike, y: ArrayLike, which: int, shape: str = "linear") -> Figure:
-    style = {"color": _COLOURS[which], "width": 2, "shape": shape, "dash": ("solid", "dot")[which]}
-    return {
-        "type": "scatter", "mode": "lines", "name": NAMES[which], "line": style,
-        "x": np.round(np.asarray(x), 6), "y": np.round(np.asarray(y), 6),
-    }  # fmt: skip
-
-
-def _marks(
-    x: Sequence[Any], y: Sequence[float | None], errors: Sequence[float | None] | None, which: int,
-    mode: str = "lines+markers",
-) -> Figure:  # fmt: skip
-    trace: Figure = {
-        "type": "scatter", "mode": mode, "name": NAMES[which], "x": list(x), "y": list(y),
-        "line": {"color": _COLOURS[which], "width": 1.5, "dash": ("solid", "dot")[which]},
-        "marker": {"color": _COLOURS[which], "size": 7, "symbol": ("circle", "diamond-open")[which]},
-    }  # fmt: skip
-    if errors is not None:
-        trace["error_y"] = {
-            "type": "data",
-            "array": [error or 0.0 for error in errors],
-            "thickness": 1.2,
-            "width": 4,
-        }
-    return trace
-
-
-def _curves(figure_id: str, title: str, lines: list[Figure], x_title: str, y_title: str) -> Figure:
-    layout = {"xaxis": {"title": {"text": x_title}}, "yaxis": {"title": {"text": y_title}}, "height": 300}
-    return {"id": figure_id, "title": title, "data": lines, "layout": layout}
