@@ -219,8 +219,8 @@ def _check_element(atom: app.topology.Atom, metadata: ModelMetadata) -> None:
     known = ", ".join(app.Element.getByAtomicNumber(z).symbol for z in sorted(metadata.elements))
     reason = "" if atom.element is None or atom.element.atomic_number in ATOMIC_NUMBERS else " (nor does any)"
     raise UnknownElementError(
-        f"A{_name(atom)[1:]} has {what}, which this model does not know{reason}; it knows {known}, so leave "
-        "that molecule out of `particles` or use another model."
+        f"A{_name(atom)[1:]} has {what}, which this model does not know{reason}; it knows {known}; use a "
+        "model trained on it, or, in a script, leave that molecule out of `particles`."
     )
 
 

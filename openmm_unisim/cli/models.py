@@ -28,7 +28,7 @@ def models(
     console = Console()
     if name is not None:
         path = resolve_model(name)
-        console.print(_details(path, read_metadata(path)))
+        console.print(_details(path, read_metadata(path)), soft_wrap=True)
         return
     registered = registered_models()
     if not registered:
@@ -38,6 +38,7 @@ def models(
         return
     rows = [(model.name, read_metadata(resolve_model(model.name))) for model in registered.values()]
     console.print(_overview(rows))
+    console.print("`openmm-unisim models NAME` shows everything that a model file says about itself.")
 
 
 def _overview(rows: list[tuple[str, "ModelMetadata"]]):  # type: ignore[no-untyped-def]
@@ -47,7 +48,7 @@ def _overview(rows: list[tuple[str, "ModelMetadata"]]):  # type: ignore[no-untyp
 
     table = Table(title="Registered models")
     for heading in ("name", "lag time", "temperature", "environment", "force field", "elements", "substeps"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for name, metadata in rows:
         low, high = metadata.temperature_range_K
         table.add_row(

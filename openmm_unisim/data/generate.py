@@ -71,6 +71,10 @@ class GenerateConfig:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be positive.")
         if self.seed < 1:
             raise ConfigError(f"seed = {self.seed} must be at least 1; 0 would mean a random one in OpenMM.")
+        if self.n_frames < 1:
+            raise ConfigError(
+                f"nanoseconds = {self.nanoseconds:g} is less than one frame of {self.frame_spacing:g} ps; run longer."
+            )
         steps = self.frame_spacing / self.time_step
         if abs(steps - round(steps)) > 1e-6:
             raise ConfigError(

@@ -4,13 +4,14 @@
 figure                          good                                   fair
 ==============================  =====================================  =============================
 JS distance of phi/psi          at most the MD floor + 2 std           at most 1.5 times the floor
-largest P(stay) difference      at most 0.05                           at most 0.10
+largest P(stay) difference      at most 0.05 with its error bar        at most 0.10 with it
 explosions (before rejection)   none                                   below 1 in 1,000 jumps
 chirality flips                 none                                   (none)
 median potential energy         within 1 kT per ten atoms of MD's      within 2 kT per ten atoms
 ==============================  =====================================  =============================
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,15 +80,28 @@ def _distribution(scored: list[dict[str, Any]]) -> Verdict:
 def _kinetics(scored: list[dict[str, Any]]) -> Verdict:
     label = "largest P(stay) difference"
     differences = [
-        (abs(residue["stay_difference"][basin]), f"from MD's; basin {basin} of {residue['label']}")
+        (
+            abs(residue["stay_difference"][basin]),
+            _stay_error(residue, basin),
+            f"basin {basin} of {residue['label']}",
+        )
         for residue in scored
         for basin in BASINS
         if residue["stay_difference"][basin] is not None
     ]
     if not differences:
         return Verdict(label, "n/a", "no reference at this lag, or too few frames", "none")
-    value, where = max(differences)
-    return Verdict(label, f"{value:.3f}", where, _grade(value, 0.05, 0.10))
+    value, error, where = max(differences)
+    # "good" claims that the limit is met, so the error bar must leave room for it
+    return Verdict(
+        label, f"{value:.3f} ± {error:.3f}", f"from MD's; {where}", _grade(value + error, 0.05, 0.10)
+    )
+
+
+def _stay_error(residue: dict[str, Any], basin: str) -> float:
+    """Standard error of the difference of P(stay) between run and reference."""
+    errors = [residue[side][f"stay_{basin}"]["standard_error"] for side in ("model", "reference")]
+    return math.hypot(*errors)
 
 
 def _explosions(jumps: dict[str, Any]) -> Verdict:

@@ -27,10 +27,13 @@ from ..interpolant.bridge import input_scale, output_scale, skip_scale
 from .bond_graph import FAR, BondGraphEmbedding
 from .config import TrunkConfig
 from .embedding import AtomEmbedding
+from .global_filter import GlobalFilter, NoFilter
 from .graph import NeighbourTable, edge_geometry, full_table, gather_sources
 from .heads import GatedVectorHead
 from .initialise import start_linear
 from .radial import ExpNormRadial, cosine_envelope
+from .refinement import NoRefinement, Refinement
+from .soften import soften, soften_vectors
 from .transformer import Trunk
 
 TIME_CENTRES = 9  # Gaussians over the logit of t
@@ -53,6 +56,10 @@ class ConditionedConfig(BaseModel):
         Noise scale of the interpolant, angstrom.
     displacement : float
         RMS displacement of a coordinate over the lag, angstrom; measured on the training pairs.
+    filters : int
+        Signals of a `GlobalFilter` after each layer; 0: none.
+    refine_layers, refine_rbf : int
+        Layers and radial functions of the `Refinement`; 0 layers: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +76,9 @@ class ConditionedConfig(BaseModel):
     cutoff: float = Field(default=12.0, gt=0)
     sigma: float = Field(default=0.31587, gt=0)
     displacement: float = Field(default=0.6, gt=0)
+    filters: int = Field(default=0, ge=0)
+    refine_layers: int = Field(default=0, ge=0)
+    refine_rbf: int = Field(default=48, gt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -87,16 +97,6 @@ class ConditionedConfig(BaseModel):
             edge_features=self.edge_width, edge_vectors=2, vector_envelope=True, extra_scalars=self.extra_scalars,
             cutoff=self.cutoff,
         )  # fmt: skip
-
-
-def soften(x: Tensor, limit: float) -> Tensor:
-    """x for |x| well below `limit`, bounded by it: scaled inputs keep their sign and stay finite."""
-    return x / torch.sqrt(1.0 + (x / limit) ** 2)
-
-
-def soften_vectors(x: Tensor, limit: float) -> Tensor:
-    """`soften` of the length of vectors (..., 3)."""
-    return x / torch.sqrt(1.0 + (x * x).sum(-1, keepdim=True) / (limit * limit))
 
 
 class ConditionedField(nn.Module):
@@ -125,6 +125,17 @@ class ConditionedField(nn.Module):
         self.embedding = AtomEmbedding(trunk, generator)
         self.start_vectors = nn.Linear(config.hidden, config.hidden)
         self.trunk = Trunk(trunk, generator)
+        self.filters = nn.ModuleList(
+            [
+                GlobalFilter(config.hidden, config.filters, generator) if config.filters else NoFilter()
+                for _ in range(config.layers)
+            ]
+        )
+        self.refinement: nn.Module = NoRefinement()
+        if config.refine_layers:
+            smaller = trunk.model_copy(update={"layers": config.refine_layers, "rbf": config.refine_rbf})
+            given = FAR + 1 + TIME_CENTRES
+            self.refinement = Refinement(smaller, given, config.displacement, generator)
         self.kinds = FAR + 1
         self.stiff_variance = STIFF_SPREAD**2
         self.spacing = 2.0 * LOGIT_RANGE / (TIME_CENTRES - 1)
@@ -153,32 +164,26 @@ class ConditionedField(nn.Module):
         initial: Tensor,
         t: Tensor,
         table: NeighbourTable,
-        distance: Tensor,
         reference: Tensor,
+        spread: Tensor,
+        stiff: Tensor,
+        given: Tensor,
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Edge embedding (N, K, edge_width), edge vectors (N, K, 3, 2) and envelope (N, K); N = copies x atoms."""
-        copies, atoms = positions.size(0), positions.size(1)
+        atoms = positions.size(1)
         flat, flat_initial = positions.reshape(-1, 3), initial.reshape(-1, 3)
         length, direction = edge_geometry(flat, table)
         length_initial, _ = edge_geometry(flat_initial, table)
         scale = input_scale(t, self.sigma, self.displacement).repeat_interleave(atoms).view(-1, 1)
-        spread = (
-            torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance).repeat_interleave(atoms).view(-1, 1)
-        )
-        stiff = ((distance == 1) | (distance == 2)).to(length.dtype).repeat(copies, 1)
         change = soften((length - length_initial) / scale, 4.0)
-        strain = soften((length - reference.repeat(copies, 1)) / spread, 4.0) * stiff
-        kind = functional.one_hot(distance, self.kinds).to(length.dtype).repeat(copies, 1, 1)
-        times = self.time_features(t).to(length.dtype).repeat_interleave(atoms, 0)
-        times = times.unsqueeze(1).expand(-1, atoms, -1)
+        strain = soften((length - reference) / spread, 4.0) * stiff
         features = torch.cat(
             [
                 self.radial(length),
                 self.radial(length_initial),
                 change.unsqueeze(-1),
                 strain.unsqueeze(-1),
-                kind,
-                times,
+                given,
             ],
             -1,
         )
@@ -214,8 +219,15 @@ class ConditionedField(nn.Module):
         copies, atoms = positions.size(0), positions.size(1)
         table = full_table(copies, atoms, positions.device)
         place, reference = self.describe(z_index, adjacency, distance)
-        embedded, arrows, envelope = self.edges(positions, initial, t, table, distance, reference.detach())
         times = self.time_features(t).to(positions.dtype).repeat_interleave(atoms, 0)
+        kind = functional.one_hot(distance, self.kinds).to(positions.dtype).repeat(copies, 1, 1)
+        given = torch.cat([kind, times.unsqueeze(1).expand(-1, atoms, -1)], -1)
+        stiff = ((distance == 1) | (distance == 2)).to(positions.dtype).repeat(copies, 1)
+        lengths = reference.detach().repeat(copies, 1)
+        width = (
+            torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance).repeat_interleave(atoms).view(-1, 1)
+        )
+        embedded, arrows, envelope = self.edges(positions, initial, t, table, lengths, width, stiff, given)
         lag = torch.full(
             (copies * atoms, 1), math.log(lag_time / 20.0), dtype=positions.dtype, device=positions.device
         )
@@ -225,9 +237,17 @@ class ConditionedField(nn.Module):
         scale = input_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         moved = soften_vectors(step / scale, 6.0).reshape(-1, 3)
         vectors = moved.unsqueeze(-1) * self.start_vectors(scalars).unsqueeze(1)
-        scalars, vectors = self.trunk(scalars, vectors, table, embedded, arrows, envelope)
+        for layer, filtered in zip(self.trunk.layers, self.filters):
+            scalars, vectors = layer(scalars, vectors, table, embedded, arrows, envelope)
+            scalars = filtered(scalars, vectors, moved, copies)
+        scalars = self.trunk.norm(scalars)
         _, carried = self.head(scalars, vectors)
         correction = carried.sum(-1).view(copies, atoms, 3) * self.head_scale
         skip = skip_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
-        return remove_rigid_motion(initial + skip * step + spread * correction, initial), reference
+        observed = initial + skip * step
+        end_point = remove_rigid_motion(observed + spread * correction, initial)
+        refined = self.refinement(
+            scalars, vectors, end_point, initial, observed, spread, width, lengths, stiff, given, table
+        )
+        return remove_rigid_motion(end_point + spread * refined, initial), reference

@@ -14,8 +14,8 @@ class TimeDensity(BaseModel):
     ----------
     uniform, start, end : float
         Shares of samples uniform in t, log-uniform in t and log-uniform in 1 - t.
-    shortest : float
-        Lower end of the log-uniform parts.
+    shortest, shortest_end : float
+        Lower ends of t and of 1 - t in the log-uniform parts.
     exactly_zero : float
         Share of the `start` samples put at t = 0, the first call of every jump.
     """
@@ -26,6 +26,7 @@ class TimeDensity(BaseModel):
     start: float = Field(default=0.4, ge=0)
     end: float = Field(default=0.4, ge=0)
     shortest: float = Field(default=1e-4, gt=0, lt=0.5)
+    shortest_end: float = Field(default=1e-4, gt=0, lt=0.5)
     exactly_zero: float = Field(default=0.05, ge=0, le=1)
 
 
@@ -44,6 +45,8 @@ class VectorFieldConfig(BaseModel):
         Adam at constant rate after a warm-up, falling linearly to zero after `decay_start` (share of `steps`): the
         constant part can be lengthened when a run is resumed, which a cosine can't. Batches above 32 bring nothing on
         a CPU (temporaries leave the cache).
+    start_from : str
+        Training checkpoint whose averaged weights the run starts from, so far as names and shapes agree; empty: none.
     start_noise : float
         Angstrom; see `PairSampler`.
     length_weight : float
@@ -70,6 +73,7 @@ class VectorFieldConfig(BaseModel):
     decay_start: float = Field(default=0.6, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.9995, ge=0, lt=1)
+    start_from: str = ""
     start_noise: float = Field(default=0.03, ge=0)
     length_weight: float = Field(default=0.1, ge=0)
     seed: int = 1

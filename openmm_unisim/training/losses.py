@@ -5,6 +5,8 @@ log-uniform sampling in 1 - t this comes close to the weight dt/(1-t)^2 of the K
 path laws (docs/theory.md).
 """
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
@@ -16,13 +18,12 @@ def draw_times(size: int, density: TimeDensity, generator: Generator) -> Tensor:
     """Interpolant times, shape (size,), dense at both ends."""
     choice = torch.rand(size, generator=generator) * (density.uniform + density.start + density.end)
     u = torch.rand(size, generator=generator)
-    low = torch.log(torch.tensor(density.shortest))
-    high = torch.log(torch.tensor(0.5))
-    near = torch.exp(low + (high - low) * u)
-    near_zero = torch.where(
-        torch.rand(size, generator=generator) < density.exactly_zero, torch.zeros(size), near
+    near_zero, near_one = (
+        torch.exp(math.log(low) + math.log(0.5 / low) * u) for low in (density.shortest, density.shortest_end)
     )
-    t = torch.where(choice < density.start, near_zero, 1.0 - near)
+    exactly = torch.rand(size, generator=generator) < density.exactly_zero
+    near_zero = torch.where(exactly, torch.zeros(size), near_zero)
+    t = torch.where(choice < density.start, near_zero, 1.0 - near_one)
     return torch.where(choice >= density.start + density.end, u.clamp(1e-4, 1 - 1e-4), t)
 
 

@@ -46,6 +46,8 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
     CheckpointError
         If the file is broken or of another kind.
     """
+    if not path.is_file():
+        raise CheckpointError(f"There is no training checkpoint '{path}'; give the folder of a training run.")
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -75,3 +77,18 @@ def load_run(
             }
     generator.set_state(tensors["generator"])
     return {k[len("ema.") :]: v for k, v in tensors.items() if k.startswith("ema.")}
+
+
+def start_from(path: Path, model: nn.Module) -> list[str]:
+    """Copy the averaged weights of another run's checkpoint into `model`; returns the names that had no match there."""
+    tensors, _, _ = read_run(path)
+    own = model.state_dict()
+    taken = {
+        name: tensors[f"ema.{name}"]
+        for name, value in own.items()
+        if f"ema.{name}" in tensors and tensors[f"ema.{name}"].shape == value.shape
+    }
+    if not taken:
+        raise CheckpointError(f"'{path}' has no weight in common with this model; start from another checkpoint.")
+    model.load_state_dict(own | taken)
+    return sorted(own.keys() - taken.keys())

@@ -16,10 +16,10 @@ from ..errors import CheckpointError, ConfigError, NonFiniteError, OutputError
 from ..interpolant.bridge import interpolate
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedConfig, ConditionedField
-from ..provenance import provenance
+from ..provenance import provenance, sha256_of_file
 from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
-from .run_state import load_run, read_run, save_run
+from .run_state import load_run, read_run, save_run, start_from
 
 VALIDATION_PAIRS = 512
 Progress = Callable[[dict[str, float]], None]
@@ -63,6 +63,9 @@ class VectorFieldTrainer:
             config = config.model_copy(update={"model": model})
         self.config = config
         self.model = ConditionedField(config.model, Generator().manual_seed(config.seed))
+        if saved is None and config.start_from:
+            fresh = start_from(Path(config.start_from), self.model)
+            self.record |= {"started_from": sha256_of_file(config.start_from), "weights_from_scratch": fresh}
         self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
         self._build(source, held_out)
@@ -88,7 +91,7 @@ class VectorFieldTrainer:
         for name, value in config.model_dump().items():
             if name in schedule or name in ("train_files", "valid_files", "model"):
                 continue
-            if record["config"][name] != value:
+            if record["config"].get(name, value) != value:
                 raise CheckpointError(
                     f"The run in '{self.folder}' has {name} = {record['config'][name]!r}, not {value!r}; "
                     "resume with its own setting or choose another folder."

@@ -152,8 +152,12 @@ def main() -> int:
     parser.add_argument("--tolerance", type=float, default=1e-4)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with np.load(arguments.file, allow_pickle=False) as stored:
-        results = compare({name: stored[name] for name in stored.files}, arguments.tolerance)
+    try:
+        with np.load(arguments.file, allow_pickle=False) as stored:
+            record = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, AttributeError) as error:  # .npy gives an array, which has no `files`
+        raise SystemExit(f"'{arguments.file}' is no .npz file that can be read ({error}).") from error
+    results = compare(record, arguments.tolerance)
     for result in results:
         print(f"{'PASS' if result.passed else 'FAIL'}  {result.error:9.2e}  {result.name}")
     failed = sum(not result.passed for result in results)

@@ -69,6 +69,9 @@ string oneLine(const string& text) {
         if (!fromScript)
             break;
     }
+    for (const string prefix : {"builtins.", "RuntimeError: "})
+        if (chosen.compare(0, prefix.size(), prefix) == 0)
+            chosen.erase(0, prefix.size());
     return chosen;
 }
 
