@@ -5,9 +5,9 @@
 
 A table stands between two markers, and what it holds follows from the results file of that name:
 
-    <!-- table:NAME -->          results/NAME.json: rows, an evaluation, or a file of `benchmark efficiency` or
-    <!-- end -->                 `benchmark md`; or results/NAME.paper.json and results/NAME.strict.json: one evaluation
-                                 in both modes
+    <!-- table:NAME -->          results/NAME.json: rows, an evaluation, a file of `benchmark efficiency`, of
+    <!-- end -->                 `benchmark md` or of benchmarks/ala2_grids.py; or results/NAME.paper.json and
+                                 results/NAME.strict.json: one evaluation in both modes
     <!-- table:NAME:SECTION -->  the same, only one section: of an evaluation its key, e.g. structure; of efficiency
                                  speed, samples or times
 
@@ -78,6 +78,8 @@ def make_table(name: str, section: str | None, results: Path) -> str:
         table = efficiency_tables(record, section)
     elif record.get("benchmark") == "md":
         table = md_table(record)
+    elif "settings" in record:
+        table = grids_table(record)
     else:
         raise DataError(f"'{path}' holds no rows, evaluation or benchmark; give one of them.")
     return _with_source(table, record, [path.name])
@@ -243,6 +245,29 @@ def md_table(record: dict[str, Any]) -> str:
         for one in record["candidates"]
     ]
     return markdown_table(("MD", "ns/day", "outcome"), rows)
+
+
+def grids_table(record: dict[str, Any]) -> str:
+    """Calls, grid and covariance of benchmarks/ala2_grids.py."""
+    rows = []
+    for one in sorted(record["settings"], key=lambda one: (one["calls"], one["grid"], one["covariance"])):
+        score, floor = one["score"], one["score"]["js_floor"]["phi_psi"]
+        stays = [f"{score['stay_difference'][basin]:+.3f}" for basin in ("alpha", "beta")]
+        alpha = score["model"]["population_alpha"]
+        rows.append(
+            (
+                str(one["calls"]), one["grid"], one["covariance"], f"{score['js']['phi_psi']:.3f}",
+                with_error(floor["mean"], floor["std"]), " / ".join(stays),
+                with_error(alpha["value"], alpha["standard_error"]),
+                f"{one['energy_median_minus_md_kT']['all']:+.2f}",
+                f"{one['validity']['explosions']} / {one['nan']}",
+            )
+        )  # fmt: skip
+    columns = (
+        "calls", "grid", "covariance", "JS φ/ψ", "MD floor", "P(stay) α / β − MD", "α population", "median U − MD (kT)",
+        "explosions / NaN",
+    )  # fmt: skip
+    return markdown_table(columns, rows)
 
 
 def _documents_with_tables() -> list[Path]:

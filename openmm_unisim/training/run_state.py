@@ -89,6 +89,8 @@ def start_from(path: Path, model: nn.Module) -> list[str]:
         if f"ema.{name}" in tensors and tensors[f"ema.{name}"].shape == value.shape
     }
     if not taken:
-        raise CheckpointError(f"'{path}' has no weight in common with this model; start from another checkpoint.")
+        raise CheckpointError(
+            f"'{path}' has no weight in common with this model; start from another checkpoint."
+        )
     model.load_state_dict(own | taken)
     return sorted(own.keys() - taken.keys())

@@ -13,7 +13,10 @@ from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, Con
 from openmm_unisim.model.spread import SpreadHead
 from openmm_unisim.system import load_molecule
 
-CONFIG = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
+CONFIG = ConditionedConfig(
+    hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8, filters=5, refine_layers=1,
+    refine_rbf=9,
+)  # fmt: skip
 PROTOCOL = {
     "name": "ACE-A-NME",
     "environment": "obc2",
@@ -25,10 +28,19 @@ PROTOCOL = {
 }
 
 
+def tiny_field(config: ConditionedConfig) -> ConditionedField:
+    """A field in which no part is silent: filter and refinement start as zero."""
+    field = ConditionedField(config, torch.Generator().manual_seed(2))
+    generator = torch.Generator().manual_seed(4)
+    for parameter in [field.refinement.head.second.weight, *(f.second.weight for f in field.filters)]:
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    return field
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
+    field = tiny_field(CONFIG)
     spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
     save_conditioned(path, field, spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
     return path

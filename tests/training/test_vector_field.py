@@ -60,6 +60,37 @@ def test_resume_refuses_other_settings_and_finished_runs(config, tmp_path):
         VectorFieldTrainer(config, tmp_path)
 
 
+def test_a_run_starts_from_the_averaged_weights_of_another(config, tmp_path):
+    VectorFieldTrainer(config, tmp_path / "first").run()
+    first = VectorFieldTrainer(config, tmp_path / "first")
+    larger = config.model_copy(
+        update={
+            "model": SMALL.model_copy(update={"filters": 3, "refine_layers": 1}),
+            "start_from": str(tmp_path / "first" / "run.safetensors"),
+        }
+    )
+    second = VectorFieldTrainer(larger, tmp_path / "second")
+    for name, value in first.ema.items():
+        assert torch.equal(second.model.state_dict()[name], value), name
+        assert torch.equal(second.ema[name], value), name
+    record = json.loads((tmp_path / "second" / "record.json").read_text())
+    assert len(record["started_from"]) == 64
+    assert {name.split(".")[0] for name in record["weights_from_scratch"]} == {"filters", "refinement"}
+    second.run()
+    resumed = VectorFieldTrainer(
+        larger, tmp_path / "second"
+    )  # its own state, not the other run's, from now on
+    assert resumed.step == 12 and torch.equal(resumed.ema["head.second.bias"], second.ema["head.second.bias"])
+    with pytest.raises(CheckpointError, match="no training checkpoint"):
+        VectorFieldTrainer(config.model_copy(update={"start_from": "/nope"}), tmp_path / "third")
+
+
+def test_the_ends_of_the_time_axis_have_their_own_shortest_times():
+    density = TimeDensity(uniform=0, start=0.5, end=0.5, shortest=0.01, shortest_end=0.001, exactly_zero=0)
+    t = draw_times(20_000, density, torch.Generator().manual_seed(0))
+    assert 0.0099 < float(t.min()) < 0.0102 and 0.00099 < 1 - float(t.max()) < 0.00102
+
+
 def test_times_are_dense_at_both_ends():
     t = draw_times(20_000, TimeDensity(), torch.Generator().manual_seed(0))
     assert ((t >= 0) & (t < 1)).all()
