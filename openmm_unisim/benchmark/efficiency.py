@@ -14,7 +14,7 @@ from typing import Any
 import mdtraj
 import numpy as np
 
-from ..errors import ConfigError, StructureError
+from ..errors import ConfigError, ModelDomainError, StructureError
 from ..evaluation.features import backbone_torsions
 from ..evaluation.jsonable import jsonable
 from ..evaluation.reference import TorsionReference, shipped_reference, trajectory_reference
@@ -165,6 +165,11 @@ class _Job:
         self._temperature = (
             metadata.training_temperature_K if settings.temperature is None else settings.temperature
         )
+        if metadata.environment not in ("", self._environment):
+            raise ModelDomainError(
+                f"{settings.model} was trained in environment '{metadata.environment}', and MD in "
+                f"'{self._environment}' is other physics; leave --environment out."
+            )
         if not _torsions(self._molecule):
             raise StructureError(
                 f"'{settings.input}' has no residue with phi and psi, which this benchmark observes; give a peptide."

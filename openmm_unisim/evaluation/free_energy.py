@@ -156,7 +156,7 @@ def _of_basin(
 def _summaries(
     places: list[Place], lacking: list[str], model: Array, reference: Array, resampling: Resampling
 ) -> list[Metric]:
-    reason = "; ".join(lacking) if places else "every basin is uncertain"
+    reason = "; ".join(lacking) if len(places) > 1 else "fewer than two basins that aren't uncertain"
     if reason:
         return [_missing(key, label, reason) for key, label in _SUMMARIES.items()]
 

@@ -92,6 +92,8 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
     return LoadedTrajectory(positions, topology, spacing)
 
 
+# Containers from which mdtraj reads true times; for others (DCD) it numbers the frames instead.
+_TIMED = (".xtc", ".trr", ".nc", ".netcdf", ".ncdf")
 Contents = tuple[NDArray[np.float32], mdtraj.Topology | None, float | None]
 
 
@@ -107,7 +109,7 @@ def _read(path: Path, topology: mdtraj.Topology | None) -> Contents:
     if topology is None:
         raise DataError(f"'{path}' holds no topology; give a PDB file with it.")
     loaded = mdtraj.load(str(path), top=topology)
-    return loaded.xyz, loaded.topology, _spacing(loaded.time)
+    return loaded.xyz, loaded.topology, _spacing(loaded.time) if suffix in _TIMED else None
 
 
 def _read_npz(path: Path) -> Contents:
@@ -117,6 +119,10 @@ def _read_npz(path: Path) -> Contents:
                 f"'{path}' holds {sorted(archive.files)} and no 'positions'; give positions in nm."
             )
         spacing = float(archive["frame_spacing_ps"]) if "frame_spacing_ps" in archive else None
+        if spacing is not None and not (np.isfinite(spacing) and spacing > 0):
+            raise DataError(
+                f"'{path}' has frame_spacing_ps = {spacing:g}; it must be a positive number of ps."
+            )
         return archive["positions"], None, spacing
 
 

@@ -63,7 +63,9 @@ def write_pdb(path: Path, lines: list[str]) -> Path:
 def test_unknown_element(complaint: Callable[..., str], pdb_lines: list[str], tmp_path: Path) -> None:
     lines = [line[:76] + "Se" + line[78:] if line[12:16].strip() == "CB" else line for line in pdb_lines]
     sentence = complaint(source=write_pdb(tmp_path / "se.pdb", lines))
-    assert "element Se, which this model does not know" in sentence and "use a model trained on it" in sentence
+    assert (
+        "element Se, which this model does not know" in sentence and "use a model trained on it" in sentence
+    )
 
 
 def test_atom_without_an_element(complaint: Callable[..., str], pdb_lines: list[str], tmp_path: Path) -> None:

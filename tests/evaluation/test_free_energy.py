@@ -100,3 +100,13 @@ def test_md_halves_score_at_the_floor_and_a_shifted_copy_does_not():
     )
     assert halves.value < halves.floor + 4 * halves.floor_std
     assert shifted.value > shifted.floor + 10 * shifted.floor_std
+
+
+def test_one_certain_basin_has_no_free_energy_error_to_speak_of():
+    """Its free energy is zero by definition on both sides: agreement that says nothing."""
+    shipped = shipped_basins("ACE-ALA-NME")
+    doubtful = [basin.model_copy(update={"uncertain": True}) for basin in shipped.basins]
+    basins = shipped.model_copy(update={"basins": doubtful})
+    found = by_key(free_energy_metrics(pair(run(10, 60, 20, 10), run(25, 50, 24, 1), block_ps=10.0), basins))
+    assert found["free_energy_error_mean"].value is None
+    assert "fewer than two" in found["free_energy_error_mean"].reason

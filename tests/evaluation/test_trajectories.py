@@ -132,3 +132,16 @@ def test_a_reference_too_short_or_broken_is_refused(tmp_path, topology):
     np.savez(tmp_path / "nan.npz", positions=positions)
     with pytest.raises(DataError, match="NaN"):
         trajectory_reference(tmp_path / "nan.npz", topology)
+
+
+@pytest.mark.parametrize("spacing", [0.0, -10.0, float("nan")])
+def test_a_frame_spacing_that_makes_no_sense_is_refused(tmp_path, topology, spacing):
+    np.savez(tmp_path / "run.npz", positions=reference_run(5), frame_spacing_ps=spacing)
+    with pytest.raises(DataError, match="positive number of ps"):
+        load_trajectory(tmp_path / "run.npz", topology)
+
+
+def test_a_container_without_times_has_no_spacing(tmp_path, topology):
+    """mdtraj numbers the frames of a DCD file, whatever its header says; that's no time."""
+    mdtraj.Trajectory(reference_run(5), topology, time=10.0 * np.arange(5)).save(str(tmp_path / "run.dcd"))
+    assert load_trajectory(tmp_path / "run.dcd", topology).frame_spacing_ps is None
