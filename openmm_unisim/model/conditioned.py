@@ -15,7 +15,7 @@ Lengths in angstrom, lag time in ps.
 """
 
 import math
-from typing import Self, Tuple
+from typing import Optional, Self, Tuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -32,7 +32,7 @@ from .graph import NeighbourTable, edge_geometry, full_table, gather_sources
 from .heads import GatedVectorHead
 from .initialise import start_linear
 from .radial import ExpNormRadial, cosine_envelope
-from .refinement import NoRefinement, Refinement
+from .refinement import Refinement
 from .soften import soften, soften_vectors
 from .transformer import Trunk
 
@@ -131,7 +131,7 @@ class ConditionedField(nn.Module):
                 for _ in range(config.layers)
             ]
         )
-        self.refinement: nn.Module = NoRefinement()
+        self.refinement: Optional[Refinement] = None
         if config.refine_layers:
             smaller = trunk.model_copy(update={"layers": config.refine_layers, "rbf": config.refine_rbf})
             given = FAR + 1 + TIME_CENTRES
@@ -247,7 +247,9 @@ class ConditionedField(nn.Module):
         spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         observed = initial + skip * step
         end_point = remove_rigid_motion(observed + spread * correction, initial)
-        refined = self.refinement(
-            scalars, vectors, end_point, initial, observed, spread, width, lengths, stiff, given, table
-        )
-        return remove_rigid_motion(end_point + spread * refined, initial), reference
+        if self.refinement is not None:
+            refined = self.refinement(
+                scalars, vectors, end_point, initial, observed, spread, width, lengths, stiff, given, table
+            )
+            end_point = remove_rigid_motion(end_point + spread * refined, initial)
+        return end_point, reference

@@ -27,7 +27,7 @@ from .radial import ExpNormRadial, cosine_envelope
 from .soften import soften, soften_vectors
 from .transformer import Trunk
 
-__all__ = ["NoRefinement", "Refinement"]
+__all__ = ["Refinement"]
 
 
 class Refinement(nn.Module):
@@ -111,24 +111,3 @@ class Refinement(nn.Module):
         h, v = self.trunk(self.scalars(scalars), start, table, embedded, arrows, envelope)
         _, carried = self.head(h, v)
         return carried.sum(-1).view_as(end_point) * self.head_scale
-
-
-class NoRefinement(nn.Module):
-    """In place of `Refinement`: no correction."""
-
-    def forward(
-        self,
-        scalars: Tensor,
-        vectors: Tensor,
-        end_point: Tensor,
-        initial: Tensor,
-        observed: Tensor,
-        spread: Tensor,
-        strain_width: Tensor,
-        reference: Tensor,
-        stiff: Tensor,
-        given: Tensor,
-        table: NeighbourTable,
-    ) -> Tensor:
-        """Zeros."""
-        return torch.zeros_like(end_point)

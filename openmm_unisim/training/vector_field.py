@@ -88,12 +88,14 @@ class VectorFieldTrainer:
             "compiled",
             "ema_decay",
         }
+        # read as a configuration, so that settings younger than the run take the defaults that it had
+        before = VectorFieldConfig.model_validate(record["config"]).model_dump()
         for name, value in config.model_dump().items():
             if name in schedule or name in ("train_files", "valid_files", "model"):
                 continue
-            if record["config"].get(name, value) != value:
+            if before[name] != value:
                 raise CheckpointError(
-                    f"The run in '{self.folder}' has {name} = {record['config'][name]!r}, not {value!r}; "
+                    f"The run in '{self.folder}' has {name} = {before[name]!r}, not {value!r}; "
                     "resume with its own setting or choose another folder."
                 )
         return tensors, step, record
