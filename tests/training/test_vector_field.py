@@ -91,6 +91,20 @@ def test_the_ends_of_the_time_axis_have_their_own_shortest_times():
     assert 0.0099 < float(t.min()) < 0.0102 and 0.00099 < 1 - float(t.max()) < 0.00102
 
 
+def test_a_run_from_before_a_setting_existed_resumes(config, tmp_path):
+    from openmm_unisim.training.run_state import save_run
+
+    trainer = VectorFieldTrainer(config, tmp_path)
+    trainer.run()
+    del trainer.record["config"]["start_from"], trainer.record["config"]["times"]["shortest_end"]
+    state = (trainer.state_path, trainer.model, trainer.ema, trainer.optimiser, trainer.generator)
+    save_run(*state, trainer.step, trainer.record)
+    assert VectorFieldTrainer(config, tmp_path).step == 12
+    other = config.model_copy(update={"times": TimeDensity(shortest_end=0.01)})
+    with pytest.raises(CheckpointError, match="times"):
+        VectorFieldTrainer(other, tmp_path)
+
+
 def test_times_are_dense_at_both_ends():
     t = draw_times(20_000, TimeDensity(), torch.Generator().manual_seed(0))
     assert ((t >= 0) & (t < 1)).all()
