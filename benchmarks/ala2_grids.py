@@ -16,12 +16,11 @@ from typing import Any
 
 import mdtraj
 import numpy as np
-import openmm
 import torch
-from openmm import unit
 
 from openmm_unisim.data import trajectory_file
 from openmm_unisim.evaluation.features import backbone_torsions
+from openmm_unisim.evaluation.frame_energies import frame_energies
 from openmm_unisim.evaluation.jsonable import jsonable
 from openmm_unisim.evaluation.reference import shipped_reference
 from openmm_unisim.evaluation.score import score_ala2
@@ -31,7 +30,7 @@ from openmm_unisim.memory import keep_freed_memory
 from openmm_unisim.provenance import provenance, sha256_of_file
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.reference import ReferenceJump
-from openmm_unisim.system import Molecule, create_system, get_platform, load_molecule
+from openmm_unisim.system import Molecule, create_system, load_molecule
 from openmm_unisim.units import BOLTZMANN
 
 SETTINGS = (  # calls, grid power (0 uniform), covariance
@@ -48,20 +47,9 @@ SETTINGS = (  # calls, grid power (0 uniform), covariance
 
 
 def energy_terms(molecule: Molecule, frames: np.ndarray) -> dict[str, np.ndarray]:
-    """Potential energy of each frame in OBC2 by kind of force, and in all, kJ/mol."""
-    system = create_system(molecule, "obc2")
-    names = []
-    for index, force in enumerate(system.getForces()):
-        force.setForceGroup(index)
-        names.append(force.getName())
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), get_platform("Reference"))
-    energies = np.empty((len(names), len(frames)))
-    for index, frame in enumerate(frames):
-        context.setPositions(frame)
-        for group in range(len(names)):
-            state = context.getState(getEnergy=True, groups={group})
-            energies[group, index] = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-    return dict(zip(names, energies)) | {"all": energies.sum(0)}
+    """Potential energy of each frame in OBC2 by kind of force, bonds of hydrogens apart, and in all, kJ/mol."""
+    found = frame_energies(frames, create_system(molecule, "obc2"), molecule.atomic_numbers == 1)
+    return found.terms | {"all": found.potential}
 
 
 def run(jump: ReferenceJump, starts: np.ndarray, jumps: int, seed: int) -> tuple[np.ndarray, int]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, NonFiniteError
+from .uncertainty import block_indices
 
 BINS_1D = 60
 BINS_2D = 30
@@ -109,15 +110,6 @@ def torsion_js_distances(
     }
 
 
-def _block_resample(
-    n_source: int, n_frames: int, stride: int, block: int, generator: np.random.Generator
-) -> NDArray[np.int64]:
-    """Indices of `n_frames` frames: circular blocks of `block` frames, `stride` apart, random starts."""
-    starts = generator.integers(0, n_source, size=-(-n_frames // block))
-    index = starts[:, None] + stride * np.arange(block)[None, :]
-    return (index % n_source).ravel()[:n_frames]
-
-
 def same_size_floor(
     reference_phi: ArrayLike,
     reference_psi: ArrayLike,
@@ -168,8 +160,8 @@ def same_size_floor(
     block = min(block_frames, n_frames)
     scores: dict[str, list[float]] = {"phi": [], "psi": [], "phi_psi": []}
     for _ in range(repeats):
-        sample = _block_resample(phi.size, n_frames, stride, block, generator)
-        replica = _block_resample(phi.size, phi.size, 1, min(block * stride, phi.size), generator)
+        sample = block_indices(phi.size, n_frames, stride, block, generator)
+        replica = block_indices(phi.size, phi.size, 1, min(block * stride, phi.size), generator)
         distances = torsion_js_distances(phi[sample], psi[sample], phi[replica], psi[replica])
         for key, value in distances.items():
             scores[key].append(value)
