@@ -174,7 +174,7 @@ def main() -> None:
         package_data={
             "openmm_unisim": ["py.typed"],
             "openmm_unisim.pretrained": ["*", "**/*"],
-            "openmm_unisim.evaluation": ["assets/*", "assets/**/*"],
+            "openmm_unisim.evaluation.page": ["assets/*", "assets/**/*"],
         },
         install_requires=[
             minor_pin("torch", wheels["torch"]["version"]),

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from openmm_unisim.data import trajectory_file
-from openmm_unisim.evaluation.features import backbone_torsions
-from openmm_unisim.evaluation.frame_energies import frame_energies
-from openmm_unisim.evaluation.jsonable import jsonable
+from openmm_unisim.evaluation.estimators.features import backbone_torsions
+from openmm_unisim.evaluation.estimators.frame_energies import frame_energies
+from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
+from openmm_unisim.evaluation.page.jsonable import jsonable
 from openmm_unisim.evaluation.reference import shipped_reference
-from openmm_unisim.evaluation.score import score_ala2
-from openmm_unisim.evaluation.validity import check_trajectory, force_field_bond_lengths
+from openmm_unisim.evaluation.run.score import score_ala2
 from openmm_unisim.export.conditioned import export_conditioned
 from openmm_unisim.memory import keep_freed_memory
 from openmm_unisim.provenance import provenance, sha256_of_file

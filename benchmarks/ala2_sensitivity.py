@@ -24,13 +24,13 @@ from ala2_grids import energy_terms
 from openmm import unit
 
 from openmm_unisim.data import trajectory_file
-from openmm_unisim.evaluation.distributions import same_size_floor, torsion_js_distances
-from openmm_unisim.evaluation.features import ResidueTorsions, backbone_torsions
-from openmm_unisim.evaluation.kinetics import assign_basin, population
+from openmm_unisim.evaluation.estimators.distributions import same_size_floor, torsion_js_distances
+from openmm_unisim.evaluation.estimators.features import ResidueTorsions, backbone_torsions
+from openmm_unisim.evaluation.estimators.kinetics import assign_basin, population
+from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
 from openmm_unisim.evaluation.reference import shipped_reference
-from openmm_unisim.evaluation.score import score_ala2
+from openmm_unisim.evaluation.run.score import score_ala2
 from openmm_unisim.evaluation.trajectories import load_topology, load_trajectory
-from openmm_unisim.evaluation.validity import check_trajectory, force_field_bond_lengths
 from openmm_unisim.memory import keep_freed_memory
 from openmm_unisim.pretrained.registry import resolve_model
 from openmm_unisim.provenance import provenance, sha256_of_file

@@ -17,17 +17,17 @@ import mdtraj
 import numpy as np
 
 from openmm_unisim.errors import ConfigError, DataError
-from openmm_unisim.evaluation.features import backbone_torsions
-from openmm_unisim.evaluation.jsonable import jsonable
+from openmm_unisim.evaluation.estimators.features import backbone_torsions
+from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
+from openmm_unisim.evaluation.page.jsonable import jsonable
 from openmm_unisim.evaluation.reference import (
     REFERENCE_FOLDER,
     TorsionReference,
     shipped_reference,
     trajectory_reference,
 )
-from openmm_unisim.evaluation.score import score_ala2
+from openmm_unisim.evaluation.run.score import score_ala2
 from openmm_unisim.evaluation.trajectories import load_topology, load_trajectory
-from openmm_unisim.evaluation.validity import check_trajectory, force_field_bond_lengths
 from openmm_unisim.provenance import provenance, sha256_of_file
 
 

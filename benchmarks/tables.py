@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from openmm_unisim.errors import DataError, UniSimError
-from openmm_unisim.evaluation.evaluation_markdown import markdown_table, section_table
-from openmm_unisim.evaluation.metric_text import metric_row, significant, with_error
+from openmm_unisim.evaluation.page.markdown import markdown_table, section_table
+from openmm_unisim.evaluation.page.metric_text import metric_row, significant, with_error
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -3,7 +3,8 @@
     python benchmarks/verdict_calibration.py ala2_obc2.npz ala2_obc2.pdb
 
 The last third of a long MD trajectory, cut into stretches, stands for models of the other two thirds; then the same
-stretches with Gaussian noise on each atom. With floor + 2 std as the limit a few in a hundred figures of MD lie beyond.
+stretches with Gaussian noise on each atom. The limit is floor + 2 std or |z| of 2: a few in a
+hundred figures of MD lie beyond.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 
 from openmm_unisim.evaluation.comparison import compare
 from openmm_unisim.evaluation.evaluate import evaluate
-from openmm_unisim.evaluation.metric_text import summarise_section
+from openmm_unisim.evaluation.page.metric_text import summarise_section
 from openmm_unisim.evaluation.trajectories import LoadedTrajectory, load_topology, load_trajectory
 from openmm_unisim.provenance import provenance, sha256_of_file
 
@@ -61,7 +62,7 @@ def main() -> None:
         ["all", *(f"{total[f'{name} within']} of {total[f'{name} graded']}" for name in ("md", "noisy"))]
     )
     record = {
-        "columns": ["within floor + 2 std", "held-out MD", f"with {arguments.noise:g} nm of noise"],
+        "columns": ["within MD's noise", "held-out MD", f"with {arguments.noise:g} nm of noise"],
         "rows": rows,
         "provenance": provenance(
             seed=arguments.seed,

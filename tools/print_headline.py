@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from openmm_unisim.evaluation.verdicts import verdicts
+from openmm_unisim.evaluation.page.verdicts import verdicts
 
 
 def headline(folder: Path) -> str:

@@ -15,8 +15,8 @@ import mdtraj
 import numpy as np
 
 from ..errors import ConfigError, ModelDomainError, StructureError
-from ..evaluation.features import backbone_torsions
-from ..evaluation.jsonable import jsonable
+from ..evaluation.estimators.features import backbone_torsions
+from ..evaluation.page.jsonable import jsonable
 from ..evaluation.reference import TorsionReference, shipped_reference, trajectory_reference
 from ..export.metadata import read_metadata
 from ..pretrained.registry import resolve_model

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, UniSimError
-from ..evaluation.jsonable import jsonable
+from ..evaluation.page.jsonable import jsonable
 from ..provenance import provenance
 from ..simulation.preparation import derive_seeds, input_hash
 from ..simulation.relaxation import SMALL_MOLECULE, MDProtocol, thermalise

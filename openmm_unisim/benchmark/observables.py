@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.kinetics import assign_basin, statistical_inefficiency
+from ..evaluation.estimators.kinetics import assign_basin, statistical_inefficiency
 
 __all__ = [
     "ESTIMATOR",

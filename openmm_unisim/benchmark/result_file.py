@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, OutputError
+from ..errors import CheckpointError
 from ..simulation.outputs import output_errors, write_json
+from ..writable import check_writable
 
 __all__ = ["ResultFile", "read_result"]
 
@@ -47,8 +48,8 @@ class ResultFile:
 
     def __init__(self, path: Path | None, benchmark: str, formats: int):
         self._path, self._benchmark, self._format = path, benchmark, formats
-        if path is not None and not path.parent.is_dir():
-            raise OutputError(f"There is no folder '{path.parent}' for '{path.name}'; make it first.")
+        if path is not None:
+            check_writable(path)
 
     def continued(self, identity: dict[str, Any]) -> dict[str, Any] | None:
         """The record begun with the same identity, or None if there is no file.

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..evaluation.distributions import (
+from ..evaluation.estimators.distributions import (
     js_distance,
     same_size_floor,
     torsion_histogram,
     torsion_histogram_2d,
 )
-from ..evaluation.kinetics import assign_basin, population
+from ..evaluation.estimators.kinetics import assign_basin, population
 from ..evaluation.reference import TorsionReference
 from .crossover import crossover, variance_seconds
 from .intervals import geometric_mean

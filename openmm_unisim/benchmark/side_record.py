@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.distributions import torsion_histogram, torsion_histogram_2d
-from ..evaluation.kinetics import assign_basin, population
+from ..evaluation.estimators.distributions import torsion_histogram, torsion_histogram_2d
+from ..evaluation.estimators.kinetics import assign_basin, population
 from .observables import measure_observables, slowest
 
 __all__ = ["SLOWEST", "make_record"]

@@ -20,7 +20,7 @@ def torsion_lists(frames: list[NDArray[np.float32]], molecule: Molecule) -> list
     """
     import mdtraj  # analysis, not simulation: imported after every clock has stopped
 
-    from ..evaluation.features import backbone_torsions
+    from ..evaluation.estimators.features import backbone_torsions
 
     residues = backbone_torsions(np.array(frames), mdtraj.Topology.from_openmm(molecule.topology))
     return [

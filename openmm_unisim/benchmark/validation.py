@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.kinetics import statistical_inefficiency
+from ..evaluation.estimators.kinetics import statistical_inefficiency
 
 __all__ = ["Check", "check_agreement", "check_sample", "first_failure", "mean_and_error"]
 

@@ -69,9 +69,9 @@ def evaluate(
     """
     from rich.console import Console
 
+    from ..evaluation.estimators.histograms import checked_mode
     from ..evaluation.evaluate import write_evaluation
-    from ..evaluation.evaluation_settings import EvaluationSettings
-    from ..evaluation.histograms import checked_mode
+    from ..evaluation.settings import EvaluationSettings
 
     settings = EvaluationSettings(
         checked_mode(mode), basins, environment, temperature, lag, tica_lag, wall_seconds_model,
@@ -92,17 +92,17 @@ def evaluate(
 
 
 def _print_tables(record: dict[str, Any], console: Any) -> None:
-    """One table a section; figures beyond the floor are yellow, those within green."""
+    """One table a section; figures beyond MD's noise are yellow, those within green."""
     from rich.markup import escape
     from rich.table import Table
 
-    from ..evaluation.metric_text import filled_columns, metric_row, summarise_section
+    from ..evaluation.page.metric_text import filled_columns, metric_row, summarise_section
 
     for section in record["sections"]:
         summary = summarise_section(section)
         title = section["title"]
         if summary.graded:
-            title += f" ({summary.within} of {summary.graded} within the MD floor + 2 std)"
+            title += f" ({summary.within} of {summary.graded} within MD's noise)"
         rows = list(map(metric_row, section["metrics"]))
         shown = filled_columns(rows)
         table = Table(title=title, title_justify="left", title_style="bold")

@@ -73,7 +73,7 @@ def simulate(
             f"There is no reference trajectory '{reference}'; check the path or leave --reference out."
         )
     if report:  # what it needs is missing now or never
-        from ..evaluation.report import write_report
+        from ..evaluation.run.report import write_report
 
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,

@@ -112,7 +112,8 @@ def compare(
     for name, frames in (("reference", judge.n_frames), ("model", int(finite.sum()))):
         if frames < LEAST_FRAMES:
             raise DataError(
-                f"The {name} trajectory has {frames} finite frames and a distribution needs {LEAST_FRAMES}; run longer."
+                f"The {name} trajectory has {frames} finite frame{'s' * (frames != 1)} and a distribution needs "
+                f"{LEAST_FRAMES}; run longer."
             )
     own = judged.frame_spacing_ps if model_spacing_ps is None else model_spacing_ps
     other = judge.frame_spacing_ps if reference_spacing_ps is None else reference_spacing_ps

@@ -5,7 +5,6 @@ The record (format 1) holds `mode`, `molecule`, `model`, `reference`, `resamplin
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ from typing import Any
 from ..errors import ConfigError, OutputError
 from ..provenance import package_versions, provenance, sha256_of_file
 from ..system import get_platform
-from .basins import BasinSet, load_basins, shipped_basins
+from ..writable import check_writable
 from .comparison import Comparison, load_comparison
-from .evaluation_markdown import evaluation_markdown
-from .evaluation_sections import SectionArrays, make_sections
-from .evaluation_settings import NO_ENVIRONMENT, EvaluationSettings
-from .features import backbone_torsions
-from .jsonable import jsonable
+from .estimators.features import backbone_torsions
+from .metrics.basins import BasinSet, load_basins, shipped_basins
+from .page.jsonable import jsonable
+from .page.markdown import evaluation_markdown
+from .sections import SectionArrays, make_sections
+from .settings import NO_ENVIRONMENT, EvaluationSettings
 
 FORMAT_VERSION = 1
 _PACKAGES = ("openmm", "numpy", "scipy", "mdtraj", "deeptime", "emcee")
@@ -114,7 +114,7 @@ def write_evaluation(
     if markdown_path is not None:
         _write(markdown_path, evaluation_markdown(record))
     if html_path is not None:
-        from .evaluation_page import evaluation_page
+        from .page.evaluation_page import evaluation_page
 
         _write(html_path, evaluation_page(record, comparison, arrays, basin_set))
     return record
@@ -169,16 +169,7 @@ def _check_outputs(*paths: str | Path | None) -> None:
     """Refuse an output path at once instead of after a minute of work."""
     targets = [Path(path) for path in paths if path is not None]
     for target in targets:
-        folder = target.parent
-        reason = None
-        if target.is_dir():
-            reason = "it is a folder"
-        elif not folder.is_dir():
-            reason = f"there is no folder '{folder}'"
-        elif not os.access(target if target.exists() else folder, os.W_OK):
-            reason = "permission denied"
-        if reason is not None:
-            raise OutputError(f"'{target}' can't be written ({reason}); choose a writable file.")
+        check_writable(target)
     if len({target.resolve() for target in targets}) < len(targets):
         raise ConfigError("two outputs have one path; give JSON, HTML and Markdown a file each.")
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..provenance import sha256_of_file
-from .distributions import wrap_degrees
-from .features import ResidueTorsions, backbone_torsions
+from .estimators.distributions import wrap_degrees
+from .estimators.features import ResidueTorsions, backbone_torsions
 from .trajectories import load_trajectory
 
 REFERENCE_FOLDER = Path(__file__).resolve().parents[1] / "pretrained" / "reference"

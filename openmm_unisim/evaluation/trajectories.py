@@ -49,7 +49,11 @@ def load_topology(path: str | Path) -> tuple[mdtraj.Topology, NDArray[np.float32
             f"'{path}' doesn't exist; give the PDB file of the trajectory's topology."
         ) from error
     except Exception as error:  # OpenMM raises whatever its parser stumbles over
-        raise StructureError(f"'{path}' can't be read as a PDB file ({error}); give a valid one.") from error
+        raise StructureError(
+            f"'{path}' can't be read as a PDB file ({_cause(error)}); give a valid one."
+        ) from error
+    if pdb.topology.getNumAtoms() == 0:
+        raise StructureError(f"'{path}' holds no atoms; give a PDB file of the molecule.")
     positions = pdb.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
     return mdtraj.Topology.from_openmm(pdb.topology), positions.astype(np.float32)
 
@@ -72,14 +76,15 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"'{path}' doesn't exist; give the path of a trajectory.")
+        what = "is a folder" if path.is_dir() else "doesn't exist"
+        raise DataError(f"'{path}' {what}; give the path of a trajectory.")
     try:
         positions, own_topology, spacing = _read(path, topology)
     except DataError:
         raise
     except Exception as error:  # mdtraj, numpy and h5py each have their own exceptions for broken files
         raise DataError(
-            f"'{path}' can't be read as a trajectory ({error}); check that the file is whole."
+            f"'{path}' can't be read as a trajectory ({_cause(error)}); check that the file is whole."
         ) from error
     topology = own_topology if topology is None else topology
     if topology is None:
@@ -90,6 +95,13 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
             "give the topology of this trajectory."
         )
     return LoadedTrajectory(positions, topology, spacing)
+
+
+def _cause(error: Exception) -> str:
+    """A parser's own words where they help a reader; its type where they speak of its insides."""
+    if isinstance(error, IndexError | KeyError | TypeError) or "pickle" in str(error):
+        return "it isn't in the format that its name says"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 # Containers from which mdtraj reads true times; for others (DCD) it numbers the frames instead.

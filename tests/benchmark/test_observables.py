@@ -9,7 +9,7 @@ from openmm_unisim.benchmark.observables import (
     measure_observables,
     slowest,
 )
-from openmm_unisim.evaluation.kinetics import statistical_inefficiency
+from openmm_unisim.evaluation.estimators.kinetics import statistical_inefficiency
 from tests.benchmark.chains import two_state_psi
 
 

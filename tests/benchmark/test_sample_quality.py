@@ -7,8 +7,8 @@ import pytest
 
 from openmm_unisim.benchmark.sample_quality import PooledSide, bias_figures, distance_figures
 from openmm_unisim.benchmark.side_record import make_record
-from openmm_unisim.evaluation.distributions import torsion_js_distances
-from openmm_unisim.evaluation.features import ResidueTorsions
+from openmm_unisim.evaluation.estimators.distributions import torsion_js_distances
+from openmm_unisim.evaluation.estimators.features import ResidueTorsions
 from openmm_unisim.evaluation.reference import TorsionReference
 from tests.benchmark.chains import sample
 

@@ -53,6 +53,7 @@ def test_both_commands_end_to_end(tmp_path: Path) -> None:
         ("md ACE-ALA-NME --seconds -1", "must be a positive number"),
         ("md ACE-ALA-NME --reference nowhere.xtc", "no file 'nowhere.xtc'"),
         ("md ACE-ALA-NME --json /nowhere/x.json", "no folder '/nowhere'"),
+        ("md ACE-ALA-NME --json /", "it is a folder"),
         ("efficiency no-such-name ACE-ALA-NME", "no-such-name is neither a registered model"),
         ("efficiency ala2 ACE-ALA-NME --platforms Quantum", "no OpenMM platform 'Quantum'"),
         ("efficiency ala2 ACE-ALA-NME --environment vacuum", "trained in environment 'obc2'"),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_unisim.evaluation.evaluate import write_evaluation
-from openmm_unisim.evaluation.evaluation_settings import EvaluationSettings
+from openmm_unisim.evaluation.settings import EvaluationSettings
 from tests.evaluation.pairs_of_runs import shipped_torsions
 from tests.evaluation.runs import PDB, dipeptide
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from openmm_unisim.evaluation.agreement import agreement_z
+from openmm_unisim.evaluation.estimators.agreement import agreement_z
 
 
 def test_z_and_what_is_missing():

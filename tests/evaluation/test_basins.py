@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.basins import BasinSet, Interval, load_basins, shipped_basins, state_series
-from openmm_unisim.evaluation.features import ResidueTorsions
-from openmm_unisim.evaluation.kinetics import assign_basin
+from openmm_unisim.evaluation.estimators.features import ResidueTorsions
+from openmm_unisim.evaluation.estimators.kinetics import assign_basin
+from openmm_unisim.evaluation.metrics.basins import (
+    BasinSet,
+    Interval,
+    load_basins,
+    shipped_basins,
+    state_series,
+)
 from tests.evaluation.pairs_of_runs import ALPHA, PII, pair, shipped_torsions
 
 

@@ -4,7 +4,7 @@ import mdtraj
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation import ca_geometry as ca
+from openmm_unisim.evaluation.estimators import ca_geometry as ca
 
 
 def chain_topology(numbers=(1, 2, 3, 4, 5, 6), chains=1):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from openmm_unisim.evaluation.coordinate_grid import XTC_GRID, is_rounded, rounded_alike
+from openmm_unisim.evaluation.metrics.coordinate_grid import XTC_GRID, is_rounded, rounded_alike
 from openmm_unisim.evaluation.trajectories import load_topology
 from tests.evaluation.pairs_of_runs import pair
 from tests.evaluation.runs import PDB

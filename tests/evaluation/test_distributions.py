@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openmm_unisim.errors import ConfigError, NonFiniteError
-from openmm_unisim.evaluation.distributions import (
+from openmm_unisim.evaluation.estimators.distributions import (
     MAXIMUM_JS_DISTANCE,
     js_distance,
     js_divergence,

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.distributions import js_distance, torsion_histogram_2d
-from openmm_unisim.evaluation.drift import drift_metrics, line_slope
+from openmm_unisim.evaluation.estimators.distributions import js_distance, torsion_histogram_2d
+from openmm_unisim.evaluation.metrics.drift import drift_metrics, line_slope
 from tests.evaluation.pairs_of_runs import by_key, of_states, pair, shipped_torsions
 
 KEYS = {"drift_js_phi_psi[ALA 2]", "drift_population_alpha[ALA 2]", "worst_window_js_phi_psi[ALA 2]"}

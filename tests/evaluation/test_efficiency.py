@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.counters import jump_counters, rate
-from openmm_unisim.evaluation.efficiency import energy_comparison, energy_histograms, nominal_ns_per_day
+from openmm_unisim.evaluation.estimators.counters import jump_counters, rate
+from openmm_unisim.evaluation.estimators.efficiency import (
+    energy_comparison,
+    energy_histograms,
+    nominal_ns_per_day,
+)
 from openmm_unisim.units import BOLTZMANN
 
 

@@ -7,10 +7,10 @@ from openmm import unit
 from scipy.spatial.distance import jensenshannon
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.energy_metrics import energy_edges, energy_metrics, has_constant_lengths
-from openmm_unisim.evaluation.frame_energies import XH_BONDS, frame_energies
+from openmm_unisim.evaluation.estimators.frame_energies import XH_BONDS, frame_energies
+from openmm_unisim.evaluation.estimators.validity import bond_pairs
+from openmm_unisim.evaluation.metrics.energy_metrics import energy_edges, energy_metrics, has_constant_lengths
 from openmm_unisim.evaluation.trajectories import load_topology
-from openmm_unisim.evaluation.validity import bond_pairs
 from openmm_unisim.system import create_system, get_platform, load_molecule
 from openmm_unisim.units import BOLTZMANN
 from tests.evaluation.pairs_of_runs import by_key, pair

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.ensemble_check import ensemble_check, measured_slope
+from openmm_unisim.evaluation.metrics.ensemble_check import ensemble_check, measured_slope
 from openmm_unisim.evaluation.uncertainty import Resampling
 from openmm_unisim.units import BOLTZMANN
 

@@ -13,12 +13,12 @@ from openmm import app, unit
 
 from openmm_unisim.errors import ConfigError, DataError, OutputError, PlatformError
 from openmm_unisim.evaluation.comparison import load_comparison
-from openmm_unisim.evaluation.distributions import torsion_js_distances
-from openmm_unisim.evaluation.ensemble_check import ensemble_check
+from openmm_unisim.evaluation.estimators.distributions import torsion_js_distances
 from openmm_unisim.evaluation.evaluate import evaluate, write_evaluation
-from openmm_unisim.evaluation.evaluation_settings import EvaluationSettings
-from openmm_unisim.evaluation.metric_notes import meaning
-from openmm_unisim.evaluation.metric_text import verdict
+from openmm_unisim.evaluation.metrics.ensemble_check import ensemble_check
+from openmm_unisim.evaluation.page.metric_notes import meaning
+from openmm_unisim.evaluation.page.metric_text import verdict
+from openmm_unisim.evaluation.settings import EvaluationSettings
 from openmm_unisim.evaluation.trajectories import load_topology
 from openmm_unisim.provenance import sha256_of_file
 from openmm_unisim.system import Molecule, create_system, get_platform, load_molecule
@@ -119,6 +119,25 @@ def test_unknown_spacing_leaves_kinetics_out_and_says_so(tmp_path):
     stay = metrics_of(found)["stay_alpha"]
     assert stay["value"] is None and "unknown" in stay["reason"]
     assert metrics_of(found)["js_phi_psi[ALA 2]"]["value"] is not None
+
+
+def test_a_lag_that_cannot_be_used_is_told(tmp_path):
+    found = evaluated(tmp_path, lag_ps=7.0, environment="none", repeats=2)
+    assert any("a lag of 7 ps is not a whole number" in text for text in found["warnings"])
+    assert metrics_of(found)["stay_alpha"]["value"] is None
+
+
+def test_a_model_nearly_as_long_as_the_reference_has_floors_that_err_low(record, tmp_path):
+    assert any("span 0.4 times the reference's time" in text for text in record["warnings"])
+    short = write_npz(tmp_path / "short.npz", positions(3000, 3600, 2), 20.0)
+    found = evaluated(tmp_path, model=short, environment="none", repeats=2)
+    assert not any("floors err low" in text for text in found["warnings"])
+
+
+def test_coordinates_in_angstrom_are_suspected(tmp_path):
+    path = write_npz(tmp_path / "angstrom.npz", 10.0 * positions(3000, 3600, 2), 20.0)
+    found = evaluated(tmp_path, model=path, environment="none", repeats=2)
+    assert any("100 % of the model's frames have broken bonds" in text for text in found["warnings"])
 
 
 def test_nan_frames_are_counted_and_told(tmp_path):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from openmm_unisim.evaluation.comparison import load_comparison
-from openmm_unisim.evaluation.evaluation_markdown import evaluation_markdown, markdown_table
-from openmm_unisim.evaluation.evaluation_page import evaluation_page
-from openmm_unisim.evaluation.evaluation_plots import autocorrelation, tic_surface
-from openmm_unisim.evaluation.evaluation_sections import SectionArrays
+from openmm_unisim.evaluation.page.evaluation_page import evaluation_page
+from openmm_unisim.evaluation.page.figures import autocorrelation, tic_surface
+from openmm_unisim.evaluation.page.markdown import evaluation_markdown, markdown_table
+from openmm_unisim.evaluation.page.metric_text import verdict
+from openmm_unisim.evaluation.sections import SectionArrays
 from tests.evaluation.evaluations import evaluated, metrics_of, write_files
 from tests.evaluation.test_report_browser import CHROMIUM, PROBE, visit
 
@@ -69,16 +70,14 @@ def test_surfaces_share_their_colour_scale(written):
         assert scales[0] == scales[1] and scales[0][0] == 0
 
 
-def test_a_verdict_colour_only_where_there_is_a_floor(written):
+def test_a_verdict_colour_only_where_md_s_own_noise_is_known(written):
     folder, record = written
     page = (folder / "page.html").read_text()
     rows = re.findall(r'<tr id="metric-(.*?)">(.*?)</tr>', page, re.S)
     metrics = {key.replace(">", "&gt;"): metric for key, metric in metrics_of(record).items()}
     assert len(rows) == len(metrics)
     for key, text in rows:
-        assert ('class="mark' in text) == (
-            metrics[key]["floor"] is not None and metrics[key]["value"] is not None
-        )
+        assert ('class="mark' in text) == (verdict(metrics[key]) != "none")
 
 
 def test_text_is_escaped(written, tmp_path):

@@ -4,7 +4,7 @@ import mdtraj
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.features import backbone_torsions, superposed
+from openmm_unisim.evaluation.estimators.features import backbone_torsions, superposed
 from openmm_unisim.evaluation.trajectories import load_topology
 
 from .runs import PDB, dipeptide

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.basins import shipped_basins
-from openmm_unisim.evaluation.free_energy import free_energy_metrics
+from openmm_unisim.evaluation.metrics.basins import shipped_basins
+from openmm_unisim.evaluation.metrics.free_energy import free_energy_metrics
 from tests.evaluation.pairs_of_runs import (
     ALPHA,
     PII,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from openmm_unisim.evaluation.comparison import compare
-from openmm_unisim.evaluation.geometry_metrics import (
+from openmm_unisim.evaluation.metrics.geometry_metrics import (
     bonded_angles,
     clopper_pearson,
     fraction_metric,

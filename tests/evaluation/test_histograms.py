@@ -6,8 +6,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import norm
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.distributions import js_distance, torsion_histogram_2d
-from openmm_unisim.evaluation.histograms import (
+from openmm_unisim.evaluation.estimators.distributions import js_distance, torsion_histogram_2d
+from openmm_unisim.evaluation.estimators.histograms import (
     Grid,
     checked_mode,
     reference_columns,

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.basins import BasinSet, shipped_basins
-from openmm_unisim.evaluation.kinetic_metrics import kinetic_metrics
-from openmm_unisim.evaluation.torsion_metrics import torsion_metrics
+from openmm_unisim.evaluation.metrics.basins import BasinSet, shipped_basins
+from openmm_unisim.evaluation.metrics.kinetic_metrics import kinetic_metrics
+from openmm_unisim.evaluation.metrics.torsion_metrics import torsion_metrics
 from tests.evaluation.pairs_of_runs import (
     ALPHA,
     PII,
@@ -101,6 +101,15 @@ def test_a_model_that_never_leaves_is_not_available_and_the_reference_is_shown(c
     assert found["stay_alpha[ALA 2]"].value == 1.0
     assert found["stay_alpha[ALA 2]"].standard_error > 0  # nothing seen is not nothing there
     assert "never changes" in found["decorrelation_time[ALA 2]"].reason
+
+
+def test_a_basin_seen_in_few_windows_has_no_probability(chains):
+    states = np.zeros(400, dtype=np.int64)
+    states[[50, 100, 150, 151]] = 1  # 4 windows start in beta
+    found = by_key(kinetic_metrics(pair(of_states(states), chains[1])))
+    rare = found["stay_beta[ALA 2]"]
+    assert rare.value is None and "fewer than 5 windows" in rare.reason and rare.reference is not None
+    assert found["stay_alpha[ALA 2]"].value is not None
 
 
 def test_nan_frames_break_windows_instead_of_shifting_time():

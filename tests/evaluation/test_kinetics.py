@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.kinetics import (
+from openmm_unisim.evaluation.estimators.kinetics import (
     assign_basin,
     basin_statistics,
     lagged_pairs,

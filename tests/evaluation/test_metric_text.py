@@ -5,10 +5,10 @@ import math
 import pytest
 
 from openmm_unisim.evaluation.metric import Metric
-from openmm_unisim.evaluation.metric_notes import meaning
-from openmm_unisim.evaluation.metric_text import (
+from openmm_unisim.evaluation.page.metric_notes import meaning
+from openmm_unisim.evaluation.page.metric_text import (
+    excess,
     filled_columns,
-    floor_excess,
     metric_row,
     significant,
     summarise_section,
@@ -52,7 +52,7 @@ def test_significant_digits(value, digits, text):
 
 
 @pytest.mark.parametrize(
-    ("better", "value", "floor", "spread", "excess", "expected"),
+    ("better", "value", "floor", "spread", "widths", "expected"),
     [
         ("lower", 0.14, 0.10, 0.02, 2.0, "within"),
         ("lower", 0.15, 0.10, 0.02, 2.5, "beyond"),
@@ -65,15 +65,40 @@ def test_significant_digits(value, digits, text):
         ("lower", 0.1, 0.1, 0.0, 0.0, "within"),
     ],
 )
-def test_verdicts(better, value, floor, spread, excess, expected):
+def test_verdicts(better, value, floor, spread, widths, expected):
     metric = Metric("k", "l", value, better=better, floor=floor, floor_std=spread).as_dict()
-    assert floor_excess(metric) == pytest.approx(excess)
+    assert excess(metric) == pytest.approx(widths)
     assert verdict(metric) == expected
 
 
 def test_no_floor_no_verdict():
     assert row().verdict == "none"
     assert verdict(Metric.missing("k", "l", "why").as_dict()) == "none"
+
+
+@pytest.mark.parametrize(
+    ("details", "widths", "expected"),
+    [
+        ({"z": -2.5}, 2.5, "beyond"),
+        ({"z": 1.9}, 1.9, "within"),
+        ({"z": 8.0, "uncertain": True}, None, "none"),
+        ({"z": 2.3, "p_value": 0.046}, 1.995, "within"),  # few windows: Student's t is wider
+        ({"z": None}, None, "none"),
+    ],
+)
+def test_without_a_floor_the_difference_from_the_reference_counts(details, widths, expected):
+    metric = Metric("stay", "P(stay)", 0.7, standard_error=0.01, reference=0.68, details=details).as_dict()
+    assert excess(metric) == (None if widths is None else pytest.approx(widths, abs=1e-3))
+    assert verdict(metric) == expected
+    assert metric_row(metric).z == ("" if details["z"] is None else f"{details['z']:+.1f}")
+
+
+def test_a_figure_said_twice_counts_once():
+    first = Metric("js_phi[ALA 2]", "JS", 0.2, better="lower", floor=0.1, floor_std=0.01)
+    again = Metric(
+        "js_phi_mean", "JS", 0.2, better="lower", floor=0.1, floor_std=0.01, details={"repeats": first.key}
+    )
+    assert summarise_section({"title": "T", "metrics": [first.as_dict(), again.as_dict()]}).graded == 1
 
 
 def test_the_models_own_error_counts_where_agreement_is_asked_for():

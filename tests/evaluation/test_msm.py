@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.msm import (
+from openmm_unisim.evaluation.estimators.msm import (
     block_counts,
     first_passage_times,
     implied_timescales,

@@ -4,7 +4,7 @@ import emcee
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.paper_ess import effective_samples, longest_finite_stretch
+from openmm_unisim.evaluation.estimators.paper_ess import effective_samples, longest_finite_stretch
 
 
 def ar1(n_frames, memory, seed=0):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from openmm_unisim.errors import DataError, OutputError
-from openmm_unisim.evaluation.html import FOLDER, embedded_json
-from openmm_unisim.evaluation.jsonable import jsonable
-from openmm_unisim.evaluation.plots import free_energy_surface, trace_stride
-from openmm_unisim.evaluation.report import write_report
-from openmm_unisim.evaluation.run_folder import read_jumps
+from openmm_unisim.evaluation.page.html import FOLDER, embedded_json
+from openmm_unisim.evaluation.page.jsonable import jsonable
+from openmm_unisim.evaluation.page.plots import free_energy_surface, trace_stride
+from openmm_unisim.evaluation.page.verdicts import number
+from openmm_unisim.evaluation.page.view3d import viewer_data
+from openmm_unisim.evaluation.run.report import write_report
+from openmm_unisim.evaluation.run.run_folder import read_jumps
 from openmm_unisim.evaluation.trajectories import load_topology
-from openmm_unisim.evaluation.verdicts import number
-from openmm_unisim.evaluation.view3d import viewer_data
 
 from .runs import PDB, dipeptide, jump_rows, reference_run, run_record, write_run
 

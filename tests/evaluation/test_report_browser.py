@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.report import write_report
+from openmm_unisim.evaluation.run.report import write_report
 
 from .runs import jump_rows, reference_run, run_record, write_run
 

@@ -5,7 +5,7 @@ import pytest
 
 from openmm_unisim.errors import ConfigError
 from openmm_unisim.evaluation.reference import shipped_reference
-from openmm_unisim.evaluation.score import score_ala2, score_torsions
+from openmm_unisim.evaluation.run.score import score_ala2, score_torsions
 
 
 @pytest.fixture(scope="module")

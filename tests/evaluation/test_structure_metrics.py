@@ -10,8 +10,8 @@ from scipy.spatial.distance import jensenshannon
 
 from openmm_unisim.errors import ConfigError
 from openmm_unisim.evaluation.comparison import compare
+from openmm_unisim.evaluation.metrics.structure_metrics import structure_metrics
 from openmm_unisim.evaluation.reference import shipped_reference
-from openmm_unisim.evaluation.structure_metrics import structure_metrics
 from openmm_unisim.evaluation.trajectories import LoadedTrajectory, load_topology
 from openmm_unisim.system import load_molecule
 

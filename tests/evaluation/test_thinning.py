@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from openmm_unisim.errors import ConfigError
-from openmm_unisim.evaluation.thinning import thinned
+from openmm_unisim.evaluation.metrics.thinning import thinned
 from tests.evaluation.pairs_of_runs import ALPHA, pair
 
 

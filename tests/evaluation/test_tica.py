@@ -6,7 +6,7 @@ import pytest
 from scipy.linalg import eigh
 
 from openmm_unisim.errors import DataError
-from openmm_unisim.evaluation import tica
+from openmm_unisim.evaluation.estimators import tica
 from openmm_unisim.evaluation.trajectories import load_topology
 from openmm_unisim.system import load_molecule
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from openmm_unisim.evaluation.comparison import compare
-from openmm_unisim.evaluation.torsion_metrics import torsion_metrics
+from openmm_unisim.evaluation.metrics.torsion_metrics import torsion_metrics
 from openmm_unisim.evaluation.trajectories import LoadedTrajectory
 from openmm_unisim.system import build_capped_peptide
 from tests.evaluation.pairs_of_runs import ALPHA, PII, by_key, pair, shipped_torsions

@@ -74,8 +74,15 @@ def test_broken_files_are_named(tmp_path, topology):
     np.savez(tmp_path / "good.npz", positions=np.zeros((2, 3, 3)))
     with pytest.raises(DataError, match="holds no topology"):
         load_trajectory(tmp_path / "good.npz")
+    with pytest.raises(DataError, match="is a folder"):
+        load_trajectory(tmp_path, topology)
+    (tmp_path / "bad.npz").write_bytes(b"not an archive")
+    with pytest.raises(DataError, match="it isn't in the format that its name says"):
+        load_trajectory(tmp_path / "bad.npz", topology)
     (tmp_path / "bad.pdb").write_text("nothing")
-    with pytest.raises(StructureError, match=r"bad\.pdb"):
+    with pytest.raises(
+        StructureError, match=r"bad\.pdb' can't be read as a PDB file \(it isn't in the format"
+    ):
         load_topology(tmp_path / "bad.pdb")
     with pytest.raises(StructureError, match="doesn't exist"):
         load_topology(tmp_path / "absent.pdb")

@@ -4,8 +4,7 @@ import mdtraj
 import numpy as np
 import pytest
 
-from openmm_unisim.evaluation.trajectories import load_topology
-from openmm_unisim.evaluation.validity import (
+from openmm_unisim.evaluation.estimators.validity import (
     alpha_carbons,
     bond_deviations,
     bond_pairs,
@@ -14,6 +13,7 @@ from openmm_unisim.evaluation.validity import (
     distant_heavy_pairs,
     force_field_bond_lengths,
 )
+from openmm_unisim.evaluation.trajectories import load_topology
 
 from .runs import PDB, reference_run
 

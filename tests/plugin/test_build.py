@@ -89,7 +89,7 @@ def test_every_file_of_the_package_that_is_not_python_is_packed(script) -> None:
         pytest.skip("needs a git checkout")
     folders = (
         "openmm_unisim/pretrained/",
-        "openmm_unisim/evaluation/assets/",
+        "openmm_unisim/evaluation/page/assets/",
     )
     others = [name for name in listing.stdout.split() if not name.endswith((".py", "py.typed"))]
     assert [name for name in others if not name.startswith(folders)] == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openmm_unisim.evaluation.report import write_report
+from openmm_unisim.evaluation.run.report import write_report
 from tests.evaluation.runs import jump_rows, reference_run, run_record, write_run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "print_headline.py"
