@@ -2,7 +2,7 @@
 
 Contents: `positions` (n_frames, n_atoms, 3) as integers of `precision_nm`, `potential_energy` (n_frames,) kJ/mol,
 `checkpoint` (OpenMM's binary state at the last frame), and attributes with everything needed to interpret and to
-repeat the run. Forces are not stored: they follow from positions and the recorded force field.
+repeat the run. Forces are not stored: `forces.recomputed_forces` makes them on load.
 
 A file grows by whole blocks. Each block is appended to a copy which then replaces the file in one rename, so that a
 kill at any moment leaves a complete file with a checkpoint that belongs to its last frame.

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import mdtraj
 import numpy as np
+from mdtraj.formats.registry import FormatRegistry
 from numpy.typing import NDArray
 from openmm import app, unit
 
@@ -120,6 +121,10 @@ def _read(path: Path, topology: mdtraj.Topology | None) -> Contents:
         return loaded.xyz, loaded.topology, None
     if topology is None:
         raise DataError(f"'{path}' holds no topology; give a PDB file with it.")
+    if not any(path.name.lower().endswith(known) for known in FormatRegistry.loaders):
+        raise DataError(
+            f"'{path}' has a suffix that no reader knows; give XTC, DCD, PDB, .npz with positions in nm, or HDF5."
+        )
     loaded = mdtraj.load(str(path), top=topology)
     return loaded.xyz, loaded.topology, _spacing(loaded.time) if suffix in _TIMED else None
 

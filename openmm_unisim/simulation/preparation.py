@@ -123,6 +123,11 @@ def derive_seeds(seed: int) -> tuple[int, int, int]:
     return first, second, third
 
 
+def load_input(settings: RunSettings) -> Molecule:
+    """The molecule of a run, completed where that is asked for."""
+    return repair_structure(settings.input) if settings.repair else load_molecule(settings.input)
+
+
 def prepare_run(settings: RunSettings) -> PreparedRun:
     """Check the settings against the molecule, the model and this machine.
 
@@ -134,7 +139,7 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     settings.check()
     model_path = Path(resolve_model(settings.model))
     metadata = read_metadata(model_path)
-    molecule = repair_structure(settings.input) if settings.repair else load_molecule(settings.input)
+    molecule = load_input(settings)
     warnings: list[str] = []
     protocol = _protocol(settings, metadata, warnings)
     seeds = derive_seeds(settings.seed)

@@ -1,4 +1,4 @@
-"""The form of network that is shipped, small and untrained, then as shipped, on a real molecule: C++ against the twin."""
+"""The form of network that is shipped, small and untrained, and the shipped one itself: C++ against the twin."""
 
 from pathlib import Path
 
