@@ -16,7 +16,7 @@ from typing import Any
 import mdtraj
 import numpy as np
 
-from openmm_unisim.errors import ConfigError, DataError
+from openmm_unisim.errors import ConfigError, DataError, UniSimError
 from openmm_unisim.evaluation.estimators.distributions import js_distance, torsion_histogram_2d
 from openmm_unisim.evaluation.estimators.features import ResidueTorsions, backbone_torsions
 from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
@@ -34,7 +34,7 @@ from openmm_unisim.provenance import provenance, sha256_of_file
 
 def load_copies(path: Path, topology: mdtraj.Topology) -> np.ndarray:
     """Positions of one file, shape (n_copies, n_frames, n_atoms, 3), nm."""
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         with np.load(path, allow_pickle=False) as archive:
             if "positions" in archive and archive["positions"].ndim == 4:
                 return archive["positions"]
@@ -160,7 +160,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the resampling behind the floor")
     parser.add_argument("--json", type=Path, help="write everything there")
     arguments = parser.parse_args()
-    scores = score(arguments)
+    try:
+        scores = score(arguments)
+    except UniSimError as error:
+        parser.exit(2, f"Error: {error}\n")
     print_summary(scores)
     if arguments.json is not None:
         files = {str(path): sha256_of_file(path) for path in arguments.trajectory}

@@ -124,10 +124,12 @@ def read_progress(path: str | Path) -> tuple[int, bytes, dict[str, Any]]:
 
 
 def _opened(path: str | Path) -> h5py.File:
+    if not Path(path).is_file():
+        raise DataError(f"There is no trajectory file '{path}'; make it with `openmm-unisim generate`.")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"'{path}' can't be opened as HDF5 ({error}); generate it again.") from error
+        raise DataError(f"'{path}' is damaged or no HDF5 file ({error}); generate it again.") from error
     if file.attrs.get("format") != FORMAT or int(file.attrs.get("format_version", 0)) > FORMAT_VERSION:
         file.close()
         raise DataError(

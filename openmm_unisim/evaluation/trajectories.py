@@ -85,7 +85,8 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
         raise
     except Exception as error:  # mdtraj, numpy and h5py each have their own exceptions for broken files
         raise DataError(
-            f"'{path}' can't be read as a trajectory ({_cause(error)}); check that the file is whole."
+            f"'{path}' can't be read as a trajectory ({_cause(error)}); check that the file is whole and of this "
+            "topology."
         ) from error
     topology = own_topology if topology is None else topology
     if topology is None:
@@ -100,6 +101,8 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
 
 def _cause(error: Exception) -> str:
     """A parser's own words where they help a reader; its type where they speak of its insides."""
+    if "same atoms" in str(error):  # mdtraj's words for another number of atoms
+        return "its number of atoms isn't the topology's"
     if isinstance(error, IndexError | KeyError | TypeError) or "pickle" in str(error):
         return "it isn't in the format that its name says"
     return " ".join(str(error).split()) or type(error).__name__

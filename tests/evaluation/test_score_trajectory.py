@@ -45,6 +45,11 @@ def test_copies_are_scored_together_with_provenance(tmp_path):
     assert "MD floor" in done.stdout
 
 
+def test_a_missing_file_is_one_sentence(tmp_path):
+    done = run(tmp_path / "absent.npz")
+    assert done.returncode == 2 and "doesn't exist" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_lag_the_reference_lacks_is_refused(tmp_path):
     np.savez(tmp_path / "run.npz", positions=reference_run(30))
     done = run(tmp_path / "run.npz", "--lag-time", 7)
