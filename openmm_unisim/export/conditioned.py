@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._plugin import operators_are_built
 from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
+from ..model.fused import use_fused
 from ..model.spread import SpreadHead
 from .exporter import save_model_file
 from .metadata import ModelMetadata
@@ -72,6 +74,7 @@ def export_conditioned(
     substeps: int = 20,
     grid_power: float = 2.5,
     covariance: str = "group-wise",
+    plain: bool = False,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -83,10 +86,14 @@ def export_conditioned(
     grid_power : float
         p of the symmetric grid, 0 for the uniform one.
     covariance : {"group-wise", "isotropic"}
+    plain : bool
+        Without the plugin's fused operators: slower, but the file needs torch only. They are left out, too, where the
+        plugin is not built.
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
     field, spread, extra = load_conditioned(weights)
+    use_fused(field, not plain and operators_are_built())
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
     module = ConditionedJump(

@@ -1,0 +1,47 @@
+#ifndef UNISIM_OPERATOR_TOOLS_H_
+#define UNISIM_OPERATOR_TOOLS_H_
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <memory>
+
+/** What the operators share: packed weights, scratch memory, threads. */
+namespace UniSimPlugin {
+
+const int64_t PANEL_BYTES_OF_WEIGHTS = 128; // PANEL_BYTES of SmallProduct.h
+
+/** Weights (rows, inner) of a linear layer as kernels/SmallProduct.h reads them: [rows / PANEL][inner][PANEL]. */
+inline at::Tensor packPanels(const at::Tensor& weight) {
+    int64_t panel = PANEL_BYTES_OF_WEIGHTS / weight.element_size();
+    int64_t rows = weight.size(0), inner = weight.size(1), padded = (rows + panel - 1) / panel * panel;
+    at::Tensor whole = padded == rows ? weight : at::constant_pad_nd(weight, {0, 0, 0, padded - rows});
+    return whole.view({padded / panel, panel, inner}).transpose(1, 2).contiguous();
+}
+
+/** Uninitialised numbers of one thread. */
+template <typename T> class Scratch {
+public:
+    explicit Scratch(int64_t size) : numbers(new T[size]) {
+    }
+    T* get() {
+        return numbers.get();
+    }
+
+private:
+    std::unique_ptr<T[]> numbers;
+};
+
+/** Call work(first, last) for parts of [0, count); without torch's thread pool if there is one thread. */
+template <typename Work>
+void overDestinations(int64_t count, int64_t grain, const Work& work) {
+    if (count == 0)
+        return;
+    if (at::get_num_threads() == 1 || count <= grain)
+        work(0, count);
+    else
+        at::parallel_for(0, count, grain, work);
+}
+
+} // namespace UniSimPlugin
+
+#endif // UNISIM_OPERATOR_TOOLS_H_
