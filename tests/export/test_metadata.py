@@ -91,7 +91,7 @@ def test_wrong_values_never_reach_a_file():
 
 
 @pytest.mark.parametrize(
-    "version, text", [("2", "update openmm_unisim"), ("1.5", "no number"), ("", "no number")]
+    "version, text", [("3", "update openmm_unisim"), ("1.5", "no number"), ("", "no number")]
 )
 def test_other_formats(tmp_path, version, text):
     with pytest.raises(ModelFileError, match=text):
