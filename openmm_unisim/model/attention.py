@@ -91,11 +91,10 @@ class EquivariantAttention(nn.Module):
         split = rows.view(self.heads, self.parts, self.head_size, -1)
         return split.transpose(0, 1).reshape(rows.shape)
 
-    def node_values(self, scalars: Tensor) -> Tensor:
-        """Query, key and the parts of the value in one array, shape (n_atoms, (2 + parts) H)."""
+    def node_weights(self) -> Tuple[Tensor, Tensor]:
+        """Weight ((2 + parts) H, H) and bias of query, key and the parts of the value."""
         weight = [self.query.weight, self.key.weight, self.by_part(self.value.weight)]
-        bias = [self.query.bias, self.key.bias, self.by_part(self.value.bias)]
-        return functional.linear(scalars, torch.cat(weight), torch.cat(bias))
+        return torch.cat(weight), torch.cat([self.query.bias, self.key.bias, self.by_part(self.value.bias)])
 
     def aggregate_fused(
         self,
@@ -107,9 +106,11 @@ class EquivariantAttention(nn.Module):
         envelope: Tensor,
     ) -> Tuple[Tensor, Tensor]:
         """`aggregate` by the fused operator."""
+        node_weight, node_bias = self.node_weights()
+        nodes = functional.linear(scalars, node_weight, node_bias)
         weight, bias = self.filter_weights()
         return torch.ops.openmm_unisim.attend(
-            self.node_values(scalars), vectors, table.index, table.mask, edge_features, weight, bias, edge_vectors,
+            nodes, vectors, table.index, table.mask, edge_features, weight, bias, edge_vectors,
             envelope, self.heads, self.vector_envelope,
         )  # fmt: skip
 

@@ -57,9 +57,7 @@ struct Inputs {
                     "openmm_unisim::attend takes arrays of one floating-point type.");
         TORCH_CHECK(index.scalar_type() == at::kLong && mask.scalar_type() == at::kBool,
                 "openmm_unisim::attend takes an int64 index and a bool mask.");
-        const int64_t *sources = index.const_data_ptr<int64_t>(), *end = sources + index.numel();
-        TORCH_CHECK(std::all_of(sources, end, [n](int64_t j) { return j >= 0 && j < n; }),
-                "openmm_unisim::attend was given an index outside the atoms; check the neighbour table.");
+        checkSources(index, n);
     }
 
     template <typename T>

@@ -10,6 +10,13 @@
  */
 namespace UniSimPlugin {
 
+/** Functions of the distance, tabulated; see kernels/Attend.h. */
+template <typename T> struct RadialKnots {
+    const T* knots;
+    int64_t count;
+    T spacing, decay, slope;
+};
+
 /** One call of `attend`, as pointers; arrays are contiguous, rows of `nodes` are [q, k, v_0 .. v_(parts-1)]. */
 template <typename T> struct AttendProblem {
     int64_t slots, hidden, heads, arrowCount, features;
@@ -18,9 +25,8 @@ template <typename T> struct AttendProblem {
     const bool* mask;
     const T *nodes, *vectors, *arrows, *envelope;
     const T *edges, *bias, *panels; // pre-activation filters: edges B + bias, B packed (SmallProduct.h)
-    const T *distance, *knots;      // or tabulated filters
-    int64_t knotCount;
-    T spacing, decay, slope; // of the table's argument, see SplineFilters
+    const T* distance;              // or tabulated filters, if `table` has knots
+    RadialKnots<T> table;
 
     int64_t parts() const {
         return 2 + arrowCount;
@@ -42,11 +48,20 @@ template <typename T> struct Kernels {
     /** Values for one destination after another; `scratch` holds at least scratchSize. */
     void (*attend)(const AttendProblem<T>&, int64_t first, int64_t last, T* scalars, T* vectors, T* scratch);
     void (*attendBackward)(const AttendProblem<T>&, int64_t first, int64_t last, const AttendGradients<T>&, T* scratch);
+    /** Sum of tabulated functions times the sources' values, in scratch of `width`. */
+    void (*radialSum)(const RadialKnots<T>&, const T* values, const int64_t* index, const T* distance,
+            const T* weights, int64_t rows, int64_t slots, int64_t width, T* result, T* scratch);
     /** C = A B + bias, see SmallProduct.h. */
     void (*product)(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
             int64_t columns, T* c, int64_t strideC);
     /** values <- SiLU(values). */
     void (*activate)(T* values, int64_t count);
+    /** Around the messages of a layer, and in a head; see Layer.h. */
+    void (*normaliseRows)(const T* x, const T* weight, const T* bias, T epsilon, int64_t rows, int64_t width, T* result);
+    void (*update)(const T* mixed, const T* gates, const T* messages, int64_t rows, int64_t hidden, T* scalars,
+            T* vectors);
+    void (*normaliseVectors)(const T* vectors, T scale, int64_t rows, int64_t hidden, T* lengths, T* result);
+    void (*measure)(const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int64_t outputs, T* result);
 };
 
 /** Numbers that the scratch of one thread must hold. */

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <algorithm>
 #include <memory>
 
 /** What the operators share: packed weights, scratch memory, threads. */
@@ -10,9 +11,21 @@ namespace UniSimPlugin {
 
 const int64_t PANEL_BYTES_OF_WEIGHTS = 128; // PANEL_BYTES of SmallProduct.h
 
+/** Columns of a panel of packed weights of the type of `x`. */
+inline int64_t panelWidth(const at::Tensor& x) {
+    return PANEL_BYTES_OF_WEIGHTS / x.element_size();
+}
+
+/** Fail unless every slot names one of the atoms. */
+inline void checkSources(const at::Tensor& index, int64_t atoms) {
+    const int64_t *sources = index.const_data_ptr<int64_t>(), *end = sources + index.numel();
+    TORCH_CHECK(std::all_of(sources, end, [atoms](int64_t j) { return j >= 0 && j < atoms; }),
+            "A fused operator was given an index outside the atoms; check the neighbour table.");
+}
+
 /** Weights (rows, inner) of a linear layer as kernels/SmallProduct.h reads them: [rows / PANEL][inner][PANEL]. */
 inline at::Tensor packPanels(const at::Tensor& weight) {
-    int64_t panel = PANEL_BYTES_OF_WEIGHTS / weight.element_size();
+    int64_t panel = panelWidth(weight);
     int64_t rows = weight.size(0), inner = weight.size(1), padded = (rows + panel - 1) / panel * panel;
     at::Tensor whole = padded == rows ? weight : at::constant_pad_nd(weight, {0, 0, 0, padded - rows});
     return whole.view({padded / panel, panel, inner}).transpose(1, 2).contiguous();

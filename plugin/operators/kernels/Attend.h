@@ -21,6 +21,22 @@
 namespace UniSimPlugin {
 namespace {
 
+/** Sum over the channels of a head of a product per channel. */
+template <typename T>
+inline T total(const T* values, int64_t count) {
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < count; c++)
+        sum += values[c];
+    return sum;
+}
+
+template <typename T>
+inline void fill(T* values, T value, int64_t count) {
+    for (int64_t c = 0; c < count; c++)
+        values[c] = value;
+}
+
 /** Filters that are a linear function of edge features, before their SiLU. */
 template <typename T> struct LinearFilters {
     const AttendProblem<T>& p;
@@ -41,49 +57,55 @@ template <typename T> struct LinearFilters {
 };
 
 /**
- * Filters after their SiLU, as cubic Hermite splines of u(r) = 1 - exp(-decay r) + slope r, whose knots are `spacing`
- * apart: rows of `knots` are [value, derivative * spacing]. The argument bends as the radial basis does.
+ * Functions of the distance as cubic Hermite splines of u(r) = 1 - exp(-decay r) + slope r, whose knots are `spacing`
+ * apart (openmm_unisim/model/radial_table.py): rows of `knots` are [value, derivative * spacing].
  */
-template <typename T> struct SplineFilters {
+template <typename T>
+inline void evaluate(const RadialKnots<T>& table, T r, int64_t width, T* result) {
+    T place = (T(1) - exponential(-table.decay * r) + table.slope * r) / table.spacing;
+    T last = T(table.count - 1);
+    place = place > last ? last : place;
+    int64_t knot = place > T(0) ? int64_t(place) : 0; // 0 for NaN, which stays in x
+    knot = knot > table.count - 2 ? table.count - 2 : knot;
+    T x = place - T(knot), rest = T(1) - x;
+    T value0 = (T(1) + 2 * x) * rest * rest, slope0 = x * rest * rest;
+    T value1 = x * x * (T(3) - 2 * x), slope1 = -x * x * rest;
+    const T* a = table.knots + knot * 2 * width;
+    const T *b = a + width, *c = b + width, *d = c + width;
+#pragma omp simd
+    for (int64_t n = 0; n < width; n++)
+        result[n] = value0 * a[n] + slope0 * b[n] + value1 * c[n] + slope1 * d[n];
+}
+
+/** Filters that are functions of the distance, after their SiLU. */
+template <typename T> struct RadialFilters {
     const AttendProblem<T>& p;
     T* rows;
 
     void begin(int64_t) {
     }
     const T* row(int64_t destination, int64_t slot) {
-        T r = p.distance[destination * p.slots + slot];
-        T place = (T(1) - exponential(-p.decay * r) + p.slope * r) / p.spacing;
-        T last = T(p.knotCount - 1);
-        place = place > last ? last : place;
-        int64_t knot = place > T(0) ? int64_t(place) : 0; // 0 for NaN, which stays in x
-        knot = knot > p.knotCount - 2 ? p.knotCount - 2 : knot;
-        T x = place - T(knot), rest = T(1) - x;
-        T value0 = (T(1) + 2 * x) * rest * rest, slope0 = x * rest * rest;
-        T value1 = x * x * (T(3) - 2 * x), slope1 = -x * x * rest;
-        int64_t width = p.width();
-        const T* a = p.knots + knot * 2 * width;
-        const T *b = a + width, *c = b + width, *d = c + width;
-#pragma omp simd
-        for (int64_t n = 0; n < width; n++)
-            rows[n] = value0 * a[n] + slope0 * b[n] + value1 * c[n] + slope1 * d[n];
+        evaluate(p.table, p.distance[destination * p.slots + slot], p.width(), rows);
         return rows;
     }
 };
 
-/** Sum over the channels of a head of a product per channel. */
+/** result_i = sum_j w_ij f(r_ij) x_j, channel by channel; edges of no weight are skipped. */
 template <typename T>
-inline T total(const T* values, int64_t count) {
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < count; c++)
-        sum += values[c];
-    return sum;
-}
-
-template <typename T>
-inline void fill(T* values, T value, int64_t count) {
-    for (int64_t c = 0; c < count; c++)
-        values[c] = value;
+void radialSum(const RadialKnots<T>& table, const T* values, const int64_t* index, const T* distance,
+        const T* weights, int64_t rows, int64_t slots, int64_t width, T* result, T* scratch) {
+    for (int64_t i = 0; i < rows; i++, result += width) {
+        fill(result, T(0), width);
+        for (int64_t edge = i * slots; edge < (i + 1) * slots; edge++) {
+            if (weights[edge] == T(0))
+                continue;
+            evaluate(table, distance[edge], width, scratch);
+            const T *source = values + index[edge] * width, weight = weights[edge];
+#pragma omp simd
+            for (int64_t c = 0; c < width; c++)
+                result[c] += weight * scratch[c] * source[c];
+        }
+    }
 }
 
 /** The attention of one edge, spread over the channels: weight[c] = SiLU(z_h) C. */

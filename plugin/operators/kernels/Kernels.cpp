@@ -1,5 +1,6 @@
 #include "Attend.h"
 #include "AttendBackward.h"
+#include "Layer.h"
 
 /** The table of loops at the instruction set UNISIM_LEVEL, for which this file is being compiled. */
 namespace UniSimPlugin {
@@ -7,10 +8,10 @@ namespace {
 
 template <typename T, int W>
 void attendWith(const AttendProblem<T>& p, int64_t first, int64_t last, T* scalars, T* vectors, T* scratch) {
-    if (p.knots == nullptr)
+    if (p.table.knots == nullptr)
         attendRows<T, W, LinearFilters<T>>(p, first, last, scalars, vectors, scratch);
     else
-        attendRows<T, W, SplineFilters<T>>(p, first, last, scalars, vectors, scratch);
+        attendRows<T, W, RadialFilters<T>>(p, first, last, scalars, vectors, scratch);
 }
 
 template <typename T>
@@ -32,14 +33,17 @@ void activate(T* values, int64_t count) {
         values[c] = silu(values[c]);
 }
 
+template <typename T>
+constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, product<T>, activate<T>, normaliseRows<T>, update<T>,
+        normaliseVectors<T>, measure<T>};
+
 } // namespace
 
 namespace UNISIM_LEVEL {
 extern const Kernels<float> floatKernels;
 extern const Kernels<double> doubleKernels;
-const Kernels<float> floatKernels = {attend<float>, attendBackwardRows<float>, product<float>, activate<float>};
-const Kernels<double> doubleKernels = {
-        attend<double>, attendBackwardRows<double>, product<double>, activate<double>};
+const Kernels<float> floatKernels = TABLE<float>;
+const Kernels<double> doubleKernels = TABLE<double>;
 } // namespace UNISIM_LEVEL
 
 } // namespace UniSimPlugin
