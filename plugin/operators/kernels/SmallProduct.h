@@ -41,7 +41,10 @@ inline void tile(const T* a, int64_t strideA, const T* panel, const T* bias, int
     for (int row = 0; row < COUNT; row++)
         for (int v = 0; v < L::COUNT; v++)
             sum[row][v] = *reinterpret_cast<const Vector*>(start + v * L::WIDTH);
+    const T* next = panel + inner * L::PANEL; // the next panel, which comes from a farther cache
     for (int64_t k = 0; k < inner; k++) {
+        for (int line = 0; line < PANEL_BYTES; line += 64)
+            __builtin_prefetch(reinterpret_cast<const char*>(next + k * L::PANEL) + line, 0, 2);
         Vector b[L::COUNT];
         for (int v = 0; v < L::COUNT; v++)
             b[v] = *reinterpret_cast<const Vector*>(panel + k * L::PANEL + v * L::WIDTH);
