@@ -15,9 +15,9 @@ from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
-from ..model.fused import use_fused
+from ..model.inference import for_inference
 from ..model.spread import SpreadHead
-from .exporter import save_model_file
+from .exporter import save_model_file, weights_sha256
 from .metadata import ModelMetadata
 from .scripted import ConditionedJump
 
@@ -93,12 +93,14 @@ def export_conditioned(
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
     field, spread, extra = load_conditioned(weights)
-    use_fused(field, not plain and operators_are_built())
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
     module = ConditionedJump(
         field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
     )
+    digest = weights_sha256(module)
+    if operators_are_built() and not plain:
+        for_inference(module)
     temperature = float(protocol["temperature_K"])
     formula = hill_formula(protocol["atomic_numbers"])
     walkers = len(extra["record"]["data"])
@@ -110,6 +112,7 @@ def export_conditioned(
         default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
         constraints="none", masses=f"hydrogen {protocol['hydrogen_mass_Da']:g} Da, taken from its heavy atom",
         friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=0.0, guidance="none",
-        forces_required=False, default_guidance_scale=0.0, scalar_type="float32", training_data=data, license="MIT",
+        forces_required=False, default_guidance_scale=0.0, scalar_type="float32", weights_sha256=digest,
+        training_data=data, license="MIT",
     )  # fmt: skip
     return save_model_file(module, metadata, output)

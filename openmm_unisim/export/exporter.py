@@ -60,7 +60,7 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
         Scriptable; has ``step``, ``log_density``, ``guidance_points``, ``time_grid`` and maybe ``drift``,
         each marked with ``torch.jit.export``. Left as it is, except that it is put into evaluation mode.
     metadata : ModelMetadata
-        ``weights_sha256``, ``torch_version``, ``source_commit`` and, where the module calls fused operators,
+        ``torch_version``, ``source_commit``, ``weights_sha256`` (unless given) and, where the module calls fused operators,
         ``operators`` and ``format_version`` are filled in here.
     path : str or Path
         Usually ``name.unisim.pt``.
@@ -73,7 +73,7 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
     path = Path(path)
     full = metadata.model_copy(
         update={
-            "weights_sha256": weights_sha256(module),
+            "weights_sha256": metadata.weights_sha256 or weights_sha256(module),
             "torch_version": torch.__version__,
             "source_commit": source_commit(),
         }

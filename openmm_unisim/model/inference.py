@@ -40,6 +40,28 @@ class _Packed(nn.Module):
             self.register_buffer(name, array.detach().clone(), persistent=False)
 
 
+class PackedLinear(_Packed):
+    """An `nn.Linear` for inference.
+
+    Parameters
+    ----------
+    linear : nn.Linear
+        Copied.
+    """
+
+    panels: Tensor
+    bias: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        none = linear.weight.new_zeros(linear.out_features)
+        self.hold(panels=pack_panels(linear.weight), bias=none if linear.bias is None else linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`nn.Linear.forward`."""
+        return torch.ops.openmm_unisim.linear(x, self.panels, self.bias)
+
+
 class PackedAttention(_Packed):
     """An `EquivariantAttention` for inference.
 
@@ -243,7 +265,7 @@ class TabulatedEncoder(Encoder):
 
 
 def for_inference(module: nn.Module) -> nn.Module:
-    """Replace, in place, the parts of a trained module that have a packed form.
+    """Replace, in place, linear layers and the parts of a trained module that have a packed form.
 
     Parameters
     ----------
@@ -270,7 +292,9 @@ def _replaced(module: nn.Module) -> nn.Module:
     if isinstance(module, GatedVectorHead):
         return PackedHead(module)
     if type(module) is Encoder:
-        return TabulatedEncoder(module)
+        module = TabulatedEncoder(module)
+    if type(module) is nn.Linear:
+        return PackedLinear(module)
     for name, child in module.named_children():
         setattr(module, name, _replaced(child))
     return module

@@ -61,20 +61,33 @@ template <typename T> struct LinearFilters {
  * apart (openmm_unisim/model/radial_table.py): rows of `knots` are [value, derivative * spacing].
  */
 template <typename T>
-inline void evaluate(const RadialKnots<T>& table, T r, int64_t width, T* result) {
+inline const T* locate(const RadialKnots<T>& table, T r, int64_t width, T& x) {
     T place = (T(1) - exponential(-table.decay * r) + table.slope * r) / table.spacing;
     T last = T(table.count - 1);
     place = place > last ? last : place;
     int64_t knot = place > T(0) ? int64_t(place) : 0; // 0 for NaN, which stays in x
     knot = knot > table.count - 2 ? table.count - 2 : knot;
-    T x = place - T(knot), rest = T(1) - x;
+    x = place - T(knot);
+    return table.knots + knot * 2 * width;
+}
+
+/** All functions at distance r, while the knots of distance `next` are fetched: they lie in a farther cache. */
+template <typename T>
+inline void evaluate(const RadialKnots<T>& table, T r, T next, int64_t width, T* result) {
+    constexpr int64_t BLOCK = 256 / sizeof(T);
+    T x, ignored;
+    const T *a = locate(table, r, width, x), *coming = locate(table, next, width, ignored);
+    const T *b = a + width, *c = b + width, *d = c + width, rest = T(1) - x;
     T value0 = (T(1) + 2 * x) * rest * rest, slope0 = x * rest * rest;
     T value1 = x * x * (T(3) - 2 * x), slope1 = -x * x * rest;
-    const T* a = table.knots + knot * 2 * width;
-    const T *b = a + width, *c = b + width, *d = c + width;
+    for (int64_t first = 0; first < width; first += BLOCK) {
+        int64_t last = first + BLOCK < width ? first + BLOCK : width;
+        for (int64_t line = 4 * first; line < 4 * last; line += 64 / sizeof(T))
+            __builtin_prefetch(coming + line, 0, 3);
 #pragma omp simd
-    for (int64_t n = 0; n < width; n++)
-        result[n] = value0 * a[n] + slope0 * b[n] + value1 * c[n] + slope1 * d[n];
+        for (int64_t n = first; n < last; n++)
+            result[n] = value0 * a[n] + slope0 * b[n] + value1 * c[n] + slope1 * d[n];
+    }
 }
 
 /** Filters that are functions of the distance, after their SiLU. */
@@ -85,7 +98,8 @@ template <typename T> struct RadialFilters {
     void begin(int64_t) {
     }
     const T* row(int64_t destination, int64_t slot) {
-        evaluate(p.table, p.distance[destination * p.slots + slot], p.width(), rows);
+        const T* r = p.distance + destination * p.slots + slot;
+        evaluate(p.table, r[0], r[slot + 1 < p.slots ? 1 : 0], p.width(), rows);
         return rows;
     }
 };
@@ -99,7 +113,7 @@ void radialSum(const RadialKnots<T>& table, const T* values, const int64_t* inde
         for (int64_t edge = i * slots; edge < (i + 1) * slots; edge++) {
             if (weights[edge] == T(0))
                 continue;
-            evaluate(table, distance[edge], width, scratch);
+            evaluate(table, distance[edge], distance[edge + 1 < rows * slots ? edge + 1 : edge], width, scratch);
             const T *source = values + index[edge] * width, weight = weights[edge];
 #pragma omp simd
             for (int64_t c = 0; c < width; c++)
