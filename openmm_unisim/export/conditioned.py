@@ -15,7 +15,7 @@ from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
-from ..model.inference import for_inference
+from ..model.fused import for_inference
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
 from .metadata import ModelMetadata

@@ -93,13 +93,15 @@ class ConditionedJump(nn.Module):
         adjacency = adjacency_matrix(bonds, atomic_numbers.size(0))
         distance = bond_distance(adjacency)
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
-        end = self.end_point(x, x0, z_index, adjacency.to(x.dtype), distance, t)
+        place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
+        end = self.field.predict(
+            x, x0, t.to(x.dtype), self.lag_time, z_index, distance, place, reference
+        )
         t, t_next = t.double(), t_next.double()
         mean = step_mean(x, end, t, t_next)
         sigma = self.field.sigma
         if self.group_wise:
             restrained = restraints(distance)
-            place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
             shortfall = collapse(end, restrained, reference)
             variances, rest = self.spread(
                 place, self.field.time_features(t.to(x.dtype)), restrained, shortfall

@@ -8,8 +8,14 @@ from torch import nn
 
 from .._plugin import load_operators
 from .attention import EquivariantAttention
+from .conditioned import ConditionedField
+from .encoder import Encoder
+from .heads import GatedVectorHead
+from .inference import PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
+from .inference_conditioned import PackedField, PackedRefinement
+from .refinement import Refinement
 
-__all__ = ["use_fused"]
+__all__ = ["for_inference", "use_fused"]
 
 
 def use_fused(module: nn.Module, fused: bool) -> nn.Module:
@@ -36,4 +42,44 @@ def use_fused(module: nn.Module, fused: bool) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, EquivariantAttention):
             layer.fused = fused
+    return module
+
+
+def for_inference(module: nn.Module) -> nn.Module:
+    """Replace, in place, linear layers and the parts of a trained module that have a packed form.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its weights must not change afterwards: the packed forms hold copies.
+
+    Returns
+    -------
+    nn.Module
+        `module`, or its replacement if it is such a part itself.
+
+    Raises
+    ------
+    PluginError
+        If the operators' library was not built.
+    """
+    load_operators()
+    return _replaced(module).eval()
+
+
+def _replaced(module: nn.Module) -> nn.Module:
+    if isinstance(module, EquivariantAttention):
+        return PackedAttention(module)
+    if isinstance(module, GatedVectorHead):
+        return PackedHead(module)
+    if type(module) is Encoder:
+        module = TabulatedEncoder(module)
+    elif type(module) is ConditionedField:
+        module = PackedField(module)
+    elif type(module) is Refinement:
+        module = PackedRefinement(module)
+    if type(module) is nn.Linear:
+        return PackedLinear(module)
+    for name, child in module.named_children():
+        setattr(module, name, _replaced(child))
     return module

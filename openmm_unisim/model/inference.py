@@ -1,6 +1,6 @@
 """Networks for inference: trained modules with their weights packed for the plugin's operators.
 
-`for_inference` replaces attention layers, heads and published encoders by modules of the same call, which hold copies
+`fused.for_inference` replaces attention layers, heads and published encoders by modules of the same call, which hold copies
 of the weights in the order that plugin/operators reads. They have no derivatives; the modules that they replace define
 them. For the published form, whose edge filters are functions of the distance alone, `radial_table` tabulates these.
 """
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._plugin import load_operators
 from .attention import EquivariantAttention
 from .embedding import AtomEmbedding
 from .encoder import Encoder
@@ -19,7 +18,7 @@ from .graph import NeighbourTable, edge_geometry
 from .heads import GatedVectorHead, VectorNorm
 from .radial_table import RadialTable
 
-__all__ = ["PackedAttention", "PackedHead", "RadialAttention", "TabulatedEncoder", "for_inference", "pack_panels"]
+__all__ = ["PackedAttention", "PackedHead", "RadialAttention", "PackedLinear", "TabulatedEncoder", "pack_panels"]
 
 PANEL_BYTES = 128  # of kernels/SmallProduct.h
 
@@ -262,39 +261,3 @@ class TabulatedEncoder(Encoder):
         for layer in self.layers:
             scalars, vectors = layer(scalars, vectors, table, distance, direction.unsqueeze(-1), envelope)
         return self.norm(scalars), vectors
-
-
-def for_inference(module: nn.Module) -> nn.Module:
-    """Replace, in place, linear layers and the parts of a trained module that have a packed form.
-
-    Parameters
-    ----------
-    module : nn.Module
-        Its weights must not change afterwards: the packed forms hold copies.
-
-    Returns
-    -------
-    nn.Module
-        `module`, or its replacement if it is such a part itself.
-
-    Raises
-    ------
-    PluginError
-        If the operators' library was not built.
-    """
-    load_operators()
-    return _replaced(module).eval()
-
-
-def _replaced(module: nn.Module) -> nn.Module:
-    if isinstance(module, EquivariantAttention):
-        return PackedAttention(module)
-    if isinstance(module, GatedVectorHead):
-        return PackedHead(module)
-    if type(module) is Encoder:
-        module = TabulatedEncoder(module)
-    if type(module) is nn.Linear:
-        return PackedLinear(module)
-    for name, child in module.named_children():
-        setattr(module, name, _replaced(child))
-    return module

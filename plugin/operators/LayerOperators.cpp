@@ -19,16 +19,6 @@ namespace {
 using at::Tensor;
 using Pair = std::tuple<Tensor, Tensor>;
 
-/** Fail unless no derivative is asked for, and all arrays have one floating-point type. */
-void checkInference(const char* name, at::TensorList arrays) {
-    for (const Tensor& x : arrays) {
-        TORCH_CHECK(!(at::GradMode::is_enabled() && x.requires_grad()), "openmm_unisim::", name,
-                " has no derivatives; call it within torch.no_grad(), or use_fused(module, True) for training.");
-        TORCH_CHECK(x.scalar_type() == arrays[0].scalar_type(), "openmm_unisim::", name,
-                " takes arrays of one floating-point type; prepare the module again after changing its type.");
-    }
-}
-
 /** rows x columns = x (rows x inner) times packed weights. */
 template <typename T>
 Tensor multiply(const Tensor& x, const Tensor& panels, const T* bias, int64_t columns) {

@@ -43,6 +43,20 @@ template <typename T> struct AttendGradients {
     T *filters, *arrows, *envelope;  // written; rows of filters count from the first destination asked for
 };
 
+/** One call of `embed_edges`, as pointers; see kernels/Edges.h. */
+template <typename T> struct EdgeProblem {
+    int64_t atoms, radial, kindCount, timeCount, innerCount, outputCount;
+    bool both; // features of the initial length, too
+    T decay, cutoff;
+    const T *points, *initial, *moved, *reference, *times, *changeScale, *strainWidth;
+    const int64_t* kinds;
+    const T *means, *betas, *firstPanels, *firstBias, *secondPanels, *secondBias;
+
+    int64_t featureCount() const {
+        return (both ? 2 : 1) * radial + 2 + kindCount + timeCount;
+    }
+};
+
 /** The loops at one instruction set. */
 template <typename T> struct Kernels {
     /** Values for one destination after another; `scratch` holds at least scratchSize. */
@@ -51,6 +65,9 @@ template <typename T> struct Kernels {
     /** Sum of tabulated functions times the sources' values, in scratch of `width`. */
     void (*radialSum)(const RadialKnots<T>&, const T* values, const int64_t* index, const T* distance,
             const T* weights, int64_t rows, int64_t slots, int64_t width, T* result, T* scratch);
+    /** Edges of one destination after another. */
+    void (*embedEdges)(const EdgeProblem<T>&, int64_t first, int64_t last, T* embedded, T* arrows, T* envelope,
+            T* scratch);
     /** C = A B + bias, see SmallProduct.h. */
     void (*product)(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
             int64_t columns, T* c, int64_t strideC);

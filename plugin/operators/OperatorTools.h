@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <memory>
 
@@ -14,6 +15,16 @@ const int64_t PANEL_BYTES_OF_WEIGHTS = 128; // PANEL_BYTES of SmallProduct.h
 /** Columns of a panel of packed weights of the type of `x`. */
 inline int64_t panelWidth(const at::Tensor& x) {
     return PANEL_BYTES_OF_WEIGHTS / x.element_size();
+}
+
+/** Fail unless no derivative is asked for, and all arrays have one floating-point type. */
+inline void checkInference(const char* name, at::TensorList arrays) {
+    for (const at::Tensor& x : arrays) {
+        TORCH_CHECK(!(at::GradMode::is_enabled() && x.requires_grad()), "openmm_unisim::", name,
+                " has no derivatives; call it within torch.no_grad(), or use_fused(module, True) for training.");
+        TORCH_CHECK(x.scalar_type() == arrays[0].scalar_type(), "openmm_unisim::", name,
+                " takes arrays of one floating-point type; prepare the module again after changing its type.");
+    }
 }
 
 /** Fail unless every slot names one of the atoms. */

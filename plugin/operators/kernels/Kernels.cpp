@@ -1,5 +1,6 @@
 #include "Attend.h"
 #include "AttendBackward.h"
+#include "Edges.h"
 #include "Layer.h"
 
 /** The table of loops at the instruction set UNISIM_LEVEL, for which this file is being compiled. */
@@ -34,7 +35,7 @@ void activate(T* values, int64_t count) {
 }
 
 template <typename T>
-constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, product<T>, activate<T>, normaliseRows<T>, update<T>,
+constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, embedEdges<T>, product<T>, activate<T>, normaliseRows<T>, update<T>,
         normaliseVectors<T>, measure<T>};
 
 } // namespace
