@@ -64,7 +64,7 @@ def for_inference(module: nn.Module) -> nn.Module:
         If the operators' library was not built.
     """
     load_operators()
-    return _replaced(module).eval()
+    return _replaced(module).eval().requires_grad_(False)
 
 
 def _replaced(module: nn.Module) -> nn.Module:
