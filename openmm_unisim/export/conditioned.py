@@ -15,11 +15,10 @@ from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
-from ..model.fused import for_inference
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
 from .metadata import ModelMetadata
-from .scripted import ConditionedJump
+from .scripted import ConditionedJump, PackedJump
 
 KIND = "conditioned_field"
 
@@ -95,12 +94,12 @@ def export_conditioned(
     field, spread, extra = load_conditioned(weights)
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
-    module = ConditionedJump(
+    module: nn.Module = ConditionedJump(
         field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
     )
     digest = weights_sha256(module)
     if operators_are_built() and not plain:
-        for_inference(module)
+        module = PackedJump(module)
     temperature = float(protocol["temperature_K"])
     formula = hill_formula(protocol["atomic_numbers"])
     walkers = len(extra["record"]["data"])

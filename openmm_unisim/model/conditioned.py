@@ -159,6 +159,14 @@ class ConditionedField(nn.Module):
         place = self.places(z_index, adjacency)
         return place, self.places.reference_length(place, distance)
 
+    def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
+        """All pairs of each copy."""
+        return full_table(copies, atoms, device)
+
+    def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:
+        """P: `prediction` without rigid motion relative to `initial`."""
+        return remove_rigid_motion(prediction, initial)
+
     def pairs(self, distance: Tensor, reference: Tensor, times: Tensor, width: Tensor) -> PairFeatures:
         """What the edges read besides geometry."""
         return pair_features(distance, reference, times, width, self.kinds)
@@ -224,7 +232,7 @@ class ConditionedField(nn.Module):
     ) -> Tensor:  # fmt: skip
         """`forward` for a molecule that `describe` has described."""
         copies, atoms = positions.size(0), positions.size(1)
-        table = full_table(copies, atoms, positions.device)
+        table = self.table(copies, atoms, positions.device)
         times = self.time_features(t).to(positions.dtype)
         width = torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance)
         pairs = self.pairs(distance, reference.detach(), times, width)
@@ -247,10 +255,10 @@ class ConditionedField(nn.Module):
         skip = skip_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         observed = initial + skip * step
-        end_point = remove_rigid_motion(observed + spread * correction, initial)
+        end_point = self.projected(observed + spread * correction, initial)
         if self.refinement is not None:
             refined = self.refinement(
                 scalars, vectors, end_point, initial, observed, spread, pairs, table
             )
-            end_point = remove_rigid_motion(end_point + spread * refined, initial)
+            end_point = self.projected(end_point + spread * refined, initial)
         return end_point

@@ -62,6 +62,15 @@ class PackedField(ConditionedField):
         _share(self, field)
         self.edge_weights = _EdgeWeights(field)
 
+    def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
+        """`ConditionedField.table`."""
+        index, mask = torch.ops.openmm_unisim.full_table(copies, atoms)
+        return NeighbourTable(index, mask, atoms)
+
+    def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:
+        """`ConditionedField.projected`."""
+        return torch.ops.openmm_unisim.remove_rigid_motion(prediction, initial)
+
     def pairs(self, distance: Tensor, reference: Tensor, times: Tensor, width: Tensor) -> PairFeatures:
         """`ConditionedField.pairs` without what the operator makes itself."""
         none = times.new_zeros(0)
