@@ -113,18 +113,21 @@ Gradients backward(const Inputs& in, const Tensor& yGradient, const Tensor& bigG
     Tensor weight = at::zeros_like(in.weight), bias = at::zeros_like(in.bias);
     int64_t chunk = std::max<int64_t>(1, CHUNK_EDGES / std::max<int64_t>(1, p.slots));
     Tensor filters = at::empty({std::min(chunk, in.atoms()) * p.slots, p.width()}, in.nodes.options());
+    Tensor back = packPanels(in.weight.t()), part = at::empty_like(weight);
     Scratch<T> scratch(scratchSize(p));
     AttendGradients<T> g{gy.const_data_ptr<T>(), gBig.const_data_ptr<T>(), nodes.data_ptr<T>(),
             vectors.data_ptr<T>(), filters.data_ptr<T>(), arrows.data_ptr<T>(), envelope.data_ptr<T>()};
     for (int64_t first = 0; first < in.atoms(); first += chunk) {
         int64_t last = std::min(in.atoms(), first + chunk), rows = (last - first) * p.slots;
         kernels<T>().attendBackward(p, first, last, g, scratch.get());
-        Tensor change = filters.narrow(0, 0, rows);
-        Tensor seen = in.edges.narrow(0, first, last - first).view({rows, p.features});
-        Tensor reached = edges.narrow(0, first, last - first).view({rows, p.features});
-        at::mm_out(reached, change, in.weight);
-        weight.addmm_(change.t(), seen);
-        bias.add_(change.sum(0));
+        Tensor seen = packPanels(in.edges.narrow(0, first, last - first).view({rows, p.features}).t());
+        const T* change = filters.const_data_ptr<T>();
+        kernels<T>().product(change, p.width(), back.const_data_ptr<T>(), nullptr, rows, p.width(), p.features,
+                edges.data_ptr<T>() + first * p.slots * p.features, p.features);
+        kernels<T>().transposedProduct(change, seen.const_data_ptr<T>(), p.width(), rows, p.features,
+                part.data_ptr<T>(), p.features);
+        weight.add_(part);
+        bias.add_(filters.narrow(0, 0, rows).sum(0));
     }
     return {nodes, vectors, edges, weight, bias, arrows, envelope};
 }

@@ -71,6 +71,9 @@ template <typename T> struct Kernels {
     /** C = A B + bias, see SmallProduct.h. */
     void (*product)(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
             int64_t columns, T* c, int64_t strideC);
+    /** C = A^T B with A stored as inner x rows. */
+    void (*transposedProduct)(
+            const T* a, const T* panels, int64_t rows, int64_t inner, int64_t columns, T* c, int64_t strideC);
     /** values <- SiLU(values). */
     void (*activate)(T* values, int64_t count);
     /** Around the messages of a layer, and in a head; see Layer.h. */

@@ -27,9 +27,19 @@ template <typename T> struct Lanes {
     static constexpr int COUNT = PANEL_BYTES / VECTOR_BYTES;
 };
 
+/** A matrix that is read element by element, so that it may be a transposed one. */
+template <typename T> struct Left {
+    const T* values;
+    int64_t rowStride, innerStride;
+
+    Left from(int64_t row) const {
+        return {values + row * rowStride, rowStride, innerStride};
+    }
+};
+
 /** `count` rows of A times one panel; columns beyond `columns` are computed but not stored. */
 template <typename T, int COUNT>
-inline void tile(const T* a, int64_t strideA, const T* panel, const T* bias, int64_t inner, T* c,
+inline void tile(Left<T> a, const T* panel, const T* bias, int64_t inner, T* c,
         int64_t strideC, int64_t columns) {
     using L = Lanes<T>;
     using Vector = typename L::Vector;
@@ -50,7 +60,7 @@ inline void tile(const T* a, int64_t strideA, const T* panel, const T* bias, int
             b[v] = *reinterpret_cast<const Vector*>(panel + k * L::PANEL + v * L::WIDTH);
         for (int row = 0; row < COUNT; row++)
             for (int v = 0; v < L::COUNT; v++)
-                sum[row][v] += a[row * strideA + k] * b[v];
+                sum[row][v] += a.values[row * a.rowStride + k * a.innerStride] * b[v];
     }
     for (int row = 0; row < COUNT; row++) {
         if (stored == L::PANEL) {
@@ -68,13 +78,13 @@ inline void tile(const T* a, int64_t strideA, const T* panel, const T* bias, int
 
 /** `tile` for a number of rows known at run time, at most COUNT. */
 template <typename T, int COUNT>
-inline void tileOf(int64_t rows, const T* a, int64_t strideA, const T* panel, const T* bias, int64_t inner, T* c,
-        int64_t strideC, int64_t columns) {
+inline void tileOf(int64_t rows, Left<T> a, const T* panel, const T* bias, int64_t inner, T* c, int64_t strideC,
+        int64_t columns) {
     if constexpr (COUNT > 0) {
         if (rows == COUNT)
-            tile<T, COUNT>(a, strideA, panel, bias, inner, c, strideC, columns);
+            tile<T, COUNT>(a, panel, bias, inner, c, strideC, columns);
         else
-            tileOf<T, COUNT - 1>(rows, a, strideA, panel, bias, inner, c, strideC, columns);
+            tileOf<T, COUNT - 1>(rows, a, panel, bias, inner, c, strideC, columns);
     }
 }
 
@@ -83,7 +93,7 @@ inline void tileOf(int64_t rows, const T* a, int64_t strideA, const T* panel, co
  * padded with zeros; bias may be null.
  */
 template <typename T>
-inline void product(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
+inline void product(Left<T> a, const T* panels, const T* bias, int64_t rows, int64_t inner,
         int64_t columns, T* c, int64_t strideC) {
     constexpr int64_t PANEL = Lanes<T>::PANEL;
     int64_t blocks = (rows + ROWS - 1) / ROWS;
@@ -91,11 +101,25 @@ inline void product(const T* a, int64_t strideA, const T* panels, const T* bias,
         const T* panel = panels + first * inner;
         for (int64_t block = 0; block < blocks; block++) {
             int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
-            tileOf<T, ROWS>(end - begin, a + begin * strideA, strideA, panel,
+            tileOf<T, ROWS>(end - begin, a.from(begin), panel,
                     bias == nullptr ? nullptr : bias + first, inner, c + begin * strideC + first, strideC,
                     columns - first);
         }
     }
+}
+
+/** C = A^T B with A stored as inner x rows. */
+template <typename T>
+inline void transposedProduct(
+        const T* a, const T* panels, int64_t rows, int64_t inner, int64_t columns, T* c, int64_t strideC) {
+    product<T>(Left<T>{a, 1, rows}, panels, nullptr, rows, inner, columns, c, strideC);
+}
+
+/** `product` of a matrix whose rows are contiguous and `strideA` apart. */
+template <typename T>
+inline void product(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
+        int64_t columns, T* c, int64_t strideC) {
+    product<T>(Left<T>{a, strideA, 1}, panels, bias, rows, inner, columns, c, strideC);
 }
 
 } // namespace
