@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .._plugin import load_operators
 from .attention import EquivariantAttention
 from .embedding import AtomEmbedding
 from .encoder import Encoder
@@ -32,6 +33,10 @@ def pack_panels(weight: Tensor) -> Tensor:
 
 class _Packed(nn.Module):
     """Holds arrays under names that travel with `.to`, but are in no state dict: they are copies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        load_operators()
 
     def hold(self, **arrays: Tensor) -> None:
         """Register the arrays."""
