@@ -1,4 +1,4 @@
-"""How much faster are the fused operators than their plain PyTorch twins? Writes benchmarks/results/fused_operator.json.
+"""How much faster are the fused operators than their twins? Writes benchmarks/results/fused_operator.json.
 
     OMP_NUM_THREADS=1 python benchmarks/fused_operator.py [--compiled]
 
@@ -46,7 +46,9 @@ PRODUCTS = {  # rows, inner, columns of the matrix products in one layer
 MOLECULE = "ACE-ALA-NME"
 
 
-def compare(calls: dict[str, Callable[[], Any]], repeats: int, warmup: int = 5) -> dict[str, dict[str, float]]:
+def compare(
+    calls: dict[str, Callable[[], Any]], repeats: int, warmup: int = 5
+) -> dict[str, dict[str, float]]:
     """Milliseconds of each call, taken in turn, and how many times faster than the first it is."""
     for _ in range(warmup):
         for call in calls.values():
@@ -99,7 +101,11 @@ def ala2(repeats: int) -> dict[str, Any]:
     generator = Generator().manual_seed(0)
     start = torch.from_numpy(molecule.positions).float().unsqueeze(0)
     now = start + 0.01 * torch.randn(start.shape, generator=generator)
-    numbers, bonds, none = torch.from_numpy(molecule.atomic_numbers), torch.from_numpy(molecule.bonds), torch.zeros(0)
+    numbers, bonds, none = (
+        torch.from_numpy(molecule.atomic_numbers),
+        torch.from_numpy(molecule.bonds),
+        torch.zeros(0),
+    )
     t, t_next = (torch.tensor([x], dtype=torch.float64) for x in (0.2, 0.3))
     noise = torch.randn(start.shape, generator=generator)
     arguments = (now, start, numbers, bonds, t, t_next, 2.494, none, 0.0, none, noise)
@@ -144,7 +150,10 @@ def training(repeats: int, batch: int, compiled: bool) -> dict[str, Any]:
 
     networks: dict[str, Any] = {"twin": field(False), "fused": field(True)}
     if compiled:
-        networks |= {"twin, compiled": torch.compile(field(False)), "fused, compiled": torch.compile(field(True))}
+        networks |= {
+            "twin, compiled": torch.compile(field(False)),
+            "fused, compiled": torch.compile(field(True)),
+        }
     figures = compare({name: lambda n=n: call(n) for name, n in networks.items()}, repeats, 2)
     for entry in figures.values():
         entry["samples_per_s"] = 1000 * batch / entry["milliseconds_median"]
@@ -196,7 +205,9 @@ def main() -> None:
     """Parse the arguments, measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument("--compiled", action="store_true", help="time torch.compile in training, too (minutes)")
+    parser.add_argument(
+        "--compiled", action="store_true", help="time torch.compile in training, too (minutes)"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

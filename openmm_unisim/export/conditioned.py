@@ -94,7 +94,7 @@ def export_conditioned(
     field, spread, extra = load_conditioned(weights)
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
-    module: nn.Module = ConditionedJump(
+    module = ConditionedJump(
         field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
     )
     digest = weights_sha256(module)

@@ -60,8 +60,8 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
         Scriptable; has ``step``, ``log_density``, ``guidance_points``, ``time_grid`` and maybe ``drift``,
         each marked with ``torch.jit.export``. Left as it is, except that it is put into evaluation mode.
     metadata : ModelMetadata
-        ``torch_version``, ``source_commit``, ``weights_sha256`` (unless given) and, where the module calls fused operators,
-        ``operators`` and ``format_version`` are filled in here.
+        ``torch_version``, ``source_commit``, ``weights_sha256`` (unless given) and, where the module calls fused
+        operators, ``operators`` and ``format_version`` are filled in here.
     path : str or Path
         Usually ``name.unisim.pt``.
 

@@ -94,7 +94,9 @@ class ModelMetadata(BaseModel):
                 f"training_temperature_K {self.training_temperature_K} lies outside {low},{high}"
             )
         if self.operators > OPERATORS_VERSION:
-            raise ValueError(f"it needs version {self.operators} of the fused operators; update openmm_unisim")
+            raise ValueError(
+                f"it needs version {self.operators} of the fused operators; update openmm_unisim"
+            )
         if self.forces_required and not self.guidance.startswith("openmm"):
             raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
         return self

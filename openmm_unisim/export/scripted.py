@@ -93,9 +93,7 @@ class ConditionedJump(nn.Module):
         adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
-        end = self.field.predict(
-            x, x0, t.to(x.dtype), self.lag_time, z_index, distance, place, reference
-        )
+        end = self.field.predict(x, x0, t.to(x.dtype), self.lag_time, z_index, distance, place, reference)
         t, t_next = t.double(), t_next.double()
         mean = step_mean(x, end, t, t_next)
         sigma = self.field.sigma

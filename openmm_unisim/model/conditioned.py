@@ -257,8 +257,6 @@ class ConditionedField(nn.Module):
         observed = initial + skip * step
         end_point = self.projected(observed + spread * correction, initial)
         if self.refinement is not None:
-            refined = self.refinement(
-                scalars, vectors, end_point, initial, observed, spread, pairs, table
-            )
+            refined = self.refinement(scalars, vectors, end_point, initial, observed, spread, pairs, table)
             end_point = self.projected(end_point + spread * refined, initial)
         return end_point

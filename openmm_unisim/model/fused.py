@@ -4,6 +4,8 @@ The plain PyTorch code is the definition; the operators are the same functions w
 A layer's `fused` is a constant for TorchScript: a module scripted without it doesn't mention the operators.
 """
 
+from typing import TypeVar, cast
+
 from torch import nn
 
 from .._plugin import load_operators
@@ -15,6 +17,7 @@ from .inference import PackedAttention, PackedHead, PackedLinear, TabulatedEncod
 from .inference_conditioned import PackedField, PackedRefinement
 from .refinement import Refinement
 
+Network = TypeVar("Network", bound=nn.Module)
 __all__ = ["for_inference", "use_fused"]
 
 
@@ -45,7 +48,7 @@ def use_fused(module: nn.Module, fused: bool) -> nn.Module:
     return module
 
 
-def for_inference(module: nn.Module) -> nn.Module:
+def for_inference(module: Network) -> Network:
     """Replace, in place, linear layers and the parts of a trained module that have a packed form.
 
     Parameters
@@ -64,7 +67,7 @@ def for_inference(module: nn.Module) -> nn.Module:
         If the operators' library was not built.
     """
     load_operators()
-    return _replaced(module).eval().requires_grad_(False)
+    return cast(Network, _replaced(module).eval().requires_grad_(False))
 
 
 def _replaced(module: nn.Module) -> nn.Module:

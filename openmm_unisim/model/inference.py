@@ -1,8 +1,8 @@
 """Networks for inference: trained modules with their weights packed for the plugin's operators.
 
-`fused.for_inference` replaces attention layers, heads and published encoders by modules of the same call, which hold copies
-of the weights in the order that plugin/operators reads. They have no derivatives; the modules that they replace define
-them. For the published form, whose edge filters are functions of the distance alone, `radial_table` tabulates these.
+`fused.for_inference` replaces linear and attention layers, heads and published encoders by modules of the same call,
+which hold copies of the weights in the order that plugin/operators reads. They have no derivatives; the modules that
+they replace define them. For the published form, whose edge filters are functions of the distance alone, `radial_table` tabulates these.
 """
 
 from typing import List, Tuple
@@ -19,7 +19,14 @@ from .graph import NeighbourTable, edge_geometry
 from .heads import GatedVectorHead, VectorNorm
 from .radial_table import RadialTable
 
-__all__ = ["PackedAttention", "PackedHead", "RadialAttention", "PackedLinear", "TabulatedEncoder", "pack_panels"]
+__all__ = [
+    "PackedAttention",
+    "PackedHead",
+    "PackedLinear",
+    "RadialAttention",
+    "TabulatedEncoder",
+    "pack_panels",
+]
 
 PANEL_BYTES = 128  # of kernels/SmallProduct.h
 
@@ -249,8 +256,9 @@ class TabulatedEncoder(Encoder):
         self.hydrogen_cutoff, self.smooth = encoder.hydrogen_cutoff, encoder.smooth
         self.hydrogen = encoder.hydrogen
         self.embedding = TabulatedEmbedding(encoder.embedding, encoder.radial, encoder.cutoff)
+        layers = [layer for layer in encoder.trunk.layers if isinstance(layer, EquivariantAttention)]
         self.layers = nn.ModuleList(
-            [RadialAttention(layer, encoder.radial, encoder.cutoff) for layer in encoder.trunk.layers]
+            [RadialAttention(layer, encoder.radial, encoder.cutoff) for layer in layers]
         )
         self.norm = encoder.trunk.norm
 

@@ -54,7 +54,9 @@ class RadialTable(nn.Module):
 
     knots: Tensor
 
-    def __init__(self, radial: nn.Module, weight: Tensor, bias: Tensor, cutoff: float, activate: bool) -> None:
+    def __init__(
+        self, radial: nn.Module, weight: Tensor, bias: Tensor, cutoff: float, activate: bool
+    ) -> None:
         super().__init__()
         self.decay = 5.0 / cutoff
         self.slope = TAIL * self.decay
@@ -93,7 +95,7 @@ class RadialTable(nn.Module):
         """Values and scaled derivatives at the knots, double."""
         r = self._distances(torch.arange(count, dtype=torch.float64) * self.spacing, cutoff)
         r[-1] = math.nextafter(cutoff, 0.0)  # the basis is cut off at and beyond the cutoff
-        value, slope = torch.func.jvp(filters, (r,), (torch.ones_like(r),))
+        value, slope = torch.func.jvp(filters, (r,), (torch.ones_like(r),))[:2]
         by_argument = slope / (self.decay * torch.exp(-self.decay * r) + self.slope).unsqueeze(1)
         return torch.stack([value, by_argument * self.spacing], 1)
 

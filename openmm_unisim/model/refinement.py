@@ -77,7 +77,9 @@ class Refinement(nn.Module):
         change = soften((length - before) / self.displacement, 4.0)
         width = pairs.width.repeat_interleave(atoms).view(-1, 1)
         strain = soften((length - pairs.reference.repeat(copies, 1)) / width, 4.0) * pairs.stiff
-        features = torch.cat([self.radial(length), change.unsqueeze(-1), strain.unsqueeze(-1), pairs.given], -1)
+        features = torch.cat(
+            [self.radial(length), change.unsqueeze(-1), strain.unsqueeze(-1), pairs.given], -1
+        )
         embedded = functional.silu(self.edge_second(functional.silu(self.edge_first(features))))
         relative = soften_vectors(gather_sources(residual, table) - residual.unsqueeze(1), 4.0)
         return embedded, torch.stack([direction, relative], -1), cosine_envelope(length, self.cutoff)

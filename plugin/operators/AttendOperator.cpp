@@ -5,8 +5,8 @@
 #include <torch/library.h>
 
 /**
- * `openmm_unisim::attend`: messages of an attention layer, with first derivatives. The loops are in kernels/; here are
- * shapes, threads and what torch must know. docs/architecture.md describes the arguments.
+ * `openmm_unisim::attend`: messages of an attention layer, with first derivatives. The loops are in kernels/;
+ * here are shapes, threads and what torch must know. docs/architecture.md describes the arguments.
  */
 namespace UniSimPlugin {
 namespace {
@@ -23,9 +23,9 @@ struct Inputs {
     Inputs(const Tensor& nodes, const Tensor& vectors, const Tensor& index, const Tensor& mask,
             const Tensor& edges, const Tensor& weight, const Tensor& bias, const Tensor& arrows,
             const Tensor& envelope)
-        : nodes(nodes.contiguous()), vectors(vectors.contiguous()), index(index.contiguous()),
-          mask(mask.contiguous()), edges(edges.contiguous()), weight(weight.contiguous()),
-          bias(bias.contiguous()), arrows(arrows.contiguous()), envelope(envelope.contiguous()) {
+            : nodes(nodes.contiguous()), vectors(vectors.contiguous()), index(index.contiguous()),
+              mask(mask.contiguous()), edges(edges.contiguous()), weight(weight.contiguous()),
+              bias(bias.contiguous()), arrows(arrows.contiguous()), envelope(envelope.contiguous()) {
         check();
     }
 
@@ -46,11 +46,12 @@ struct Inputs {
         TORCH_CHECK(w >= 1 && w <= MOST_ARROWS, "openmm_unisim::attend handles 1 to ", MOST_ARROWS,
                 " vectors per edge, not ", w, "; use the plain layer.");
         TORCH_CHECK(nodes.sizes() == at::IntArrayRef({n, (4 + w) * hidden()}) &&
-                        index.sizes() == at::IntArrayRef({n, k}) && mask.sizes() == index.sizes() &&
-                        envelope.sizes() == index.sizes() && arrows.sizes() == at::IntArrayRef({n, k, 3, w}) &&
-                        edges.dim() == 3 && edges.size(0) == n && edges.size(1) == k &&
-                        weight.sizes() == at::IntArrayRef({rows, edges.size(2)}) &&
-                        bias.sizes() == at::IntArrayRef({rows}),
+                            index.sizes() == at::IntArrayRef({n, k}) && mask.sizes() == index.sizes() &&
+                            envelope.sizes() == index.sizes() &&
+                            arrows.sizes() == at::IntArrayRef({n, k, 3, w}) && edges.dim() == 3 &&
+                            edges.size(0) == n && edges.size(1) == k &&
+                            weight.sizes() == at::IntArrayRef({rows, edges.size(2)}) &&
+                            bias.sizes() == at::IntArrayRef({rows}),
                 "openmm_unisim::attend was given arrays whose shapes don't agree; use EquivariantAttention.");
         for (const Tensor& other : {vectors, edges, weight, bias, arrows, envelope})
             TORCH_CHECK(other.scalar_type() == nodes.scalar_type(),
@@ -122,8 +123,8 @@ Gradients backward(const Inputs& in, const Tensor& yGradient, const Tensor& bigG
         kernels<T>().attendBackward(p, first, last, g, scratch.get());
         Tensor seen = packPanels(in.edges.narrow(0, first, last - first).view({rows, p.features}).t());
         const T* change = filters.const_data_ptr<T>();
-        kernels<T>().product(change, p.width(), back.const_data_ptr<T>(), nullptr, rows, p.width(), p.features,
-                edges.data_ptr<T>() + first * p.slots * p.features, p.features);
+        kernels<T>().product(change, p.width(), back.const_data_ptr<T>(), nullptr, rows, p.width(),
+                p.features, edges.data_ptr<T>() + first * p.slots * p.features, p.features);
         kernels<T>().transposedProduct(change, seen.const_data_ptr<T>(), p.width(), rows, p.features,
                 part.data_ptr<T>(), p.features);
         weight.add_(part);
@@ -138,9 +139,8 @@ Gradients attendBackwardOnCpu(const Tensor& yGradient, const Tensor& bigGradient
         bool vectorEnvelope) {
     Inputs in(nodes, vectors, index, mask, edges, weight, bias, arrows, envelope);
     Gradients result;
-    AT_DISPATCH_FLOATING_TYPES(nodes.scalar_type(), "attend_backward", [&] {
-        result = backward<scalar_t>(in, yGradient, bigGradient, heads, vectorEnvelope);
-    });
+    AT_DISPATCH_FLOATING_TYPES(nodes.scalar_type(), "attend_backward",
+            [&] { result = backward<scalar_t>(in, yGradient, bigGradient, heads, vectorEnvelope); });
     return result;
 }
 
@@ -160,7 +160,8 @@ Gradients attendBackwardShapes(const Tensor&, const Tensor&, const Tensor& nodes
 using AttendSchema = Pair(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
         const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t, bool);
 using BackwardSchema = Gradients(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-        const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t, bool);
+        const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t,
+        bool);
 
 struct Attend : torch::autograd::Function<Attend> {
     static std::vector<Tensor> forward(torch::autograd::AutogradContext* context, const Tensor& nodes,
@@ -171,8 +172,8 @@ struct Attend : torch::autograd::Function<Attend> {
         static auto call = c10::Dispatcher::singleton()
                                    .findSchemaOrThrow("openmm_unisim::attend", "")
                                    .typed<AttendSchema>();
-        auto [y, big] = call.call(nodes, vectors, index, mask, edges, weight, bias, arrows, envelope, heads,
-                vectorEnvelope);
+        auto [y, big] = call.call(
+                nodes, vectors, index, mask, edges, weight, bias, arrows, envelope, heads, vectorEnvelope);
         context->save_for_backward({nodes, vectors, index, mask, edges, weight, bias, arrows, envelope});
         context->saved_data["heads"] = heads;
         context->saved_data["vector_envelope"] = vectorEnvelope;
@@ -206,8 +207,8 @@ Gradients refuseSecondDerivative(const Tensor& yGradient, const Tensor& bigGradi
         const Tensor& vectors, const Tensor& index, const Tensor& mask, const Tensor& edges,
         const Tensor& weight, const Tensor& bias, const Tensor& arrows, const Tensor& envelope, int64_t heads,
         bool vectorEnvelope) {
-    TORCH_CHECK(!at::GradMode::is_enabled(),
-            "openmm_unisim::attend has first derivatives only; for second ones call use_fused(module, False).");
+    TORCH_CHECK(!at::GradMode::is_enabled(), "openmm_unisim::attend has first derivatives only; for second "
+                                             "ones call use_fused(module, False).");
     at::AutoDispatchBelowADInplaceOrView guard;
     static auto call = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("openmm_unisim::attend_backward", "")
@@ -219,13 +220,14 @@ Gradients refuseSecondDerivative(const Tensor& yGradient, const Tensor& bigGradi
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    const std::string common = "Tensor nodes, Tensor vectors, Tensor index, Tensor mask, Tensor edge_features, "
-                               "Tensor weight, Tensor bias, Tensor edge_vectors, Tensor envelope, int heads, "
-                               "bool vector_envelope)";
+    const std::string common =
+            "Tensor nodes, Tensor vectors, Tensor index, Tensor mask, Tensor edge_features, "
+            "Tensor weight, Tensor bias, Tensor edge_vectors, Tensor envelope, int heads, "
+            "bool vector_envelope)";
     library.def(("attend(" + common + " -> (Tensor, Tensor)").c_str());
     library.def(("attend_backward(Tensor scalars_gradient, Tensor vectors_gradient, " + common +
-            " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)")
-                    .c_str());
+                 " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)")
+                        .c_str());
 }
 
 TORCH_LIBRARY_IMPL(openmm_unisim, CPU, library) {

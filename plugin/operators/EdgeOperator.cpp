@@ -2,7 +2,8 @@
 #include "OperatorTools.h"
 #include <torch/library.h>
 
-/** `openmm_unisim::embed_edges`: the edges of the conditioned form, without derivatives; see kernels/Edges.h. */
+/** `openmm_unisim::embed_edges`: the edges of the conditioned form, without derivatives; see kernels/Edges.h.
+ */
 namespace UniSimPlugin {
 namespace {
 
@@ -48,10 +49,10 @@ EdgeProblem<T> describe(const Tensor& points, const Tensor& initial, const Tenso
     return p;
 }
 
-std::tuple<Tensor, Tensor, Tensor> embedEdges(const Tensor& points, const Tensor& initial, const Tensor& moved,
-        const Tensor& kinds, const Tensor& reference, const Tensor& times, const Tensor& changeScale,
-        const Tensor& strainWidth, at::TensorList weights, double decay, double cutoff, bool both,
-        int64_t kindCount) {
+std::tuple<Tensor, Tensor, Tensor> embedEdges(const Tensor& points, const Tensor& initial,
+        const Tensor& moved, const Tensor& kinds, const Tensor& reference, const Tensor& times,
+        const Tensor& changeScale, const Tensor& strainWidth, at::TensorList weights, double decay,
+        double cutoff, bool both, int64_t kindCount) {
     TORCH_CHECK(points.dim() == 3 && times.dim() == 2 && weights.size() == 6,
             "openmm_unisim::embed_edges takes points (copies, atoms, 3) and six arrays of weights.");
     checkInference("embed_edges",
@@ -62,8 +63,8 @@ std::tuple<Tensor, Tensor, Tensor> embedEdges(const Tensor& points, const Tensor
     Tensor envelope = at::empty({rows, slots}, points.options());
     Tensor x = points.contiguous(), x0 = initial.contiguous(), w = moved.contiguous();
     AT_DISPATCH_FLOATING_TYPES(points.scalar_type(), "embed_edges", [&] {
-        auto p = describe<scalar_t>(x, x0, w, kinds, reference,
-                times, changeScale, strainWidth, weights, decay, cutoff, both, kindCount);
+        auto p = describe<scalar_t>(x, x0, w, kinds, reference, times, changeScale, strainWidth, weights,
+                decay, cutoff, both, kindCount);
         scalar_t *embeddedTo = embedded.data_ptr<scalar_t>(), *arrowsTo = arrows.data_ptr<scalar_t>();
         scalar_t* envelopeTo = envelope.data_ptr<scalar_t>();
         overDestinations(rows, 8, [&](int64_t first, int64_t last) {
@@ -77,8 +78,10 @@ std::tuple<Tensor, Tensor, Tensor> embedEdges(const Tensor& points, const Tensor
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    library.def("embed_edges(Tensor points, Tensor initial, Tensor moved, Tensor kinds, Tensor reference, Tensor times, "
-                "Tensor change_scale, Tensor strain_width, Tensor[] weights, float decay, float cutoff, bool both, "
+    library.def("embed_edges(Tensor points, Tensor initial, Tensor moved, Tensor kinds, Tensor reference, "
+                "Tensor times, "
+                "Tensor change_scale, Tensor strain_width, Tensor[] weights, float decay, float cutoff, bool "
+                "both, "
                 "int kind_count) -> (Tensor, Tensor, Tensor)");
 }
 

@@ -4,8 +4,8 @@
 #include <torch/library.h>
 
 /**
- * Operators for inference, without derivatives: whole attention layers, heads and linear layers on packed weights.
- * openmm_unisim/model/inference.py packs the weights and calls them.
+ * Operators for inference, without derivatives: whole attention layers, heads and linear layers on packed
+ * weights. openmm_unisim/model/inference.py packs the weights and calls them.
  *
  *   linear              x W^T + b
  *   attention_layer     EquivariantAttention.forward
@@ -24,7 +24,7 @@ template <typename T>
 Tensor multiply(const Tensor& x, const Tensor& panels, const T* bias, int64_t columns) {
     int64_t inner = x.size(-1), rows = inner == 0 ? 0 : x.numel() / inner;
     TORCH_CHECK(panels.dim() == 3 && panels.size(1) == inner && panels.size(2) == panelWidth(x) &&
-                    panels.size(0) * panels.size(2) >= columns,
+                        panels.size(0) * panels.size(2) >= columns,
             "openmm_unisim::linear was given weights packed for other sizes; prepare the module again.");
     Tensor result = at::empty({rows, columns}, x.options());
     const T *from = x.const_data_ptr<T>(), *packed = panels.const_data_ptr<T>();
@@ -52,7 +52,8 @@ struct LayerWeights {
     Tensor normWeight, normBias, nodes, nodeBias, mix, output, outputBias;
 
     explicit LayerWeights(at::TensorList w)
-        : normWeight(w[0]), normBias(w[1]), nodes(w[2]), nodeBias(w[3]), mix(w[4]), output(w[5]), outputBias(w[6]) {
+            : normWeight(w[0]), normBias(w[1]), nodes(w[2]), nodeBias(w[3]), mix(w[4]), output(w[5]),
+              outputBias(w[6]) {
     }
 };
 
@@ -83,14 +84,16 @@ Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, co
 
 /** Shapes and pointers that both kinds of layers share. */
 template <typename T>
-AttendProblem<T> describe(const Tensor& vectors, const Tensor& index, const Tensor& mask, const Tensor& arrows,
-        const Tensor& envelope, int64_t heads, bool vectorEnvelope) {
+AttendProblem<T> describe(const Tensor& vectors, const Tensor& index, const Tensor& mask,
+        const Tensor& arrows, const Tensor& envelope, int64_t heads, bool vectorEnvelope) {
     int64_t atoms = vectors.size(0), slots = index.size(1);
     TORCH_CHECK(vectors.dim() == 3 && index.sizes() == at::IntArrayRef({atoms, slots}) &&
-                    mask.sizes() == index.sizes() && envelope.sizes() == index.sizes() && arrows.dim() == 4 &&
-                    arrows.size(0) == atoms && arrows.size(1) == slots && arrows.size(2) == 3 &&
-                    arrows.size(3) >= 1 && arrows.size(3) <= 3 && vectors.size(2) % heads == 0,
-            "openmm_unisim::attention_layer was given arrays whose shapes don't agree; use EquivariantAttention.");
+                        mask.sizes() == index.sizes() && envelope.sizes() == index.sizes() &&
+                        arrows.dim() == 4 && arrows.size(0) == atoms && arrows.size(1) == slots &&
+                        arrows.size(2) == 3 && arrows.size(3) >= 1 && arrows.size(3) <= 3 &&
+                        vectors.size(2) % heads == 0,
+            "openmm_unisim::attention_layer was given arrays whose shapes don't agree; use "
+            "EquivariantAttention.");
     checkSources(index, atoms);
     AttendProblem<T> p{};
     p.slots = slots;
@@ -106,11 +109,12 @@ AttendProblem<T> describe(const Tensor& vectors, const Tensor& index, const Tens
 }
 
 Pair attentionLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& index, const Tensor& mask,
-        const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList weights, int64_t heads,
-        bool vectorEnvelope, double epsilon) {
+        const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
+        int64_t heads, bool vectorEnvelope, double epsilon) {
     TORCH_CHECK(weights.size() == 9, "openmm_unisim::attention_layer takes nine arrays of weights.");
     checkInference("attention_layer", {scalars, vectors, edges, arrows, envelope, weights[2]});
-    Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(), c = envelope.contiguous();
+    Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
+           c = envelope.contiguous();
     Tensor sources = index.contiguous(), real = mask.contiguous(), features = edges.contiguous();
     Pair result;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_layer", [&] {
@@ -140,14 +144,15 @@ Tensor radialSum(const Tensor& values, const Tensor& index, const Tensor& distan
     Tensor w = weights.contiguous(), result = at::empty_like(x);
     int64_t atoms = x.size(0), width = x.size(1), slots = sources.size(1);
     TORCH_CHECK(sources.size(0) == atoms && r.sizes() == sources.sizes() && w.sizes() == sources.sizes() &&
-                    knots.size(2) == width,
+                        knots.size(2) == width,
             "openmm_unisim::radial_sum was given arrays whose shapes don't agree; use AtomEmbedding.");
     checkSources(sources, atoms);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "radial_sum", [&] {
         Scratch<scalar_t> scratch(width);
         kernels<scalar_t>().radialSum(knotsOf<scalar_t>(knots, spacing, decay, slope),
                 x.const_data_ptr<scalar_t>(), sources.const_data_ptr<int64_t>(), r.const_data_ptr<scalar_t>(),
-                w.const_data_ptr<scalar_t>(), atoms, slots, width, result.data_ptr<scalar_t>(), scratch.get());
+                w.const_data_ptr<scalar_t>(), atoms, slots, width, result.data_ptr<scalar_t>(),
+                scratch.get());
     });
     return result;
 }
@@ -156,15 +161,17 @@ Pair attentionRadial(const Tensor& scalars, const Tensor& vectors, const Tensor&
         const Tensor& distance, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
         int64_t heads, bool vectorEnvelope, double epsilon, double spacing, double decay, double slope) {
     TORCH_CHECK(weights.size() == 8, "openmm_unisim::attention_radial takes eight arrays of weights.");
-    checkInference("attention_radial", {scalars, vectors, distance, arrows, envelope, weights[2], weights[7]});
-    Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(), c = envelope.contiguous();
+    checkInference(
+            "attention_radial", {scalars, vectors, distance, arrows, envelope, weights[2], weights[7]});
+    Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
+           c = envelope.contiguous();
     Tensor sources = index.contiguous(), real = mask.contiguous(), r = distance.contiguous();
     Pair result;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_radial", [&] {
         auto p = describe<scalar_t>(v, sources, real, u, c, heads, vectorEnvelope);
-        TORCH_CHECK(weights[7].size(-1) == p.width() &&
-                        r.sizes() == sources.sizes(),
-                "openmm_unisim::attention_radial was given a table of other sizes; prepare the module again.");
+        TORCH_CHECK(weights[7].size(-1) == p.width() && r.sizes() == sources.sizes(),
+                "openmm_unisim::attention_radial was given a table of other sizes; prepare the module "
+                "again.");
         p.distance = r.const_data_ptr<scalar_t>();
         p.table = knotsOf<scalar_t>(weights[7], spacing, decay, slope);
         result = layer<scalar_t>(p, x, v, LayerWeights(weights), epsilon);
@@ -172,8 +179,10 @@ Pair attentionRadial(const Tensor& scalars, const Tensor& vectors, const Tensor&
     return result;
 }
 
-/** weights: mix, first and its bias, second and its bias; norm_scale is empty where vectors aren't normalised. */
-Pair gatedHead(const Tensor& scalars, const Tensor& vectors, at::TensorList weights, const Tensor& normScale) {
+/** weights: mix, first and its bias, second and its bias; norm_scale is empty where vectors aren't
+ * normalised. */
+Pair gatedHead(
+        const Tensor& scalars, const Tensor& vectors, at::TensorList weights, const Tensor& normScale) {
     TORCH_CHECK(weights.size() == 5, "openmm_unisim::gated_head takes five arrays of weights.");
     checkInference("gated_head", {scalars, vectors, weights[0]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), gated, carried;
@@ -204,15 +213,18 @@ Pair gatedHead(const Tensor& scalars, const Tensor& vectors, at::TensorList weig
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
     library.def("linear(Tensor x, Tensor panels, Tensor bias) -> Tensor");
-    library.def("attention_layer(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor edge_features, "
+    library.def("attention_layer(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor "
+                "edge_features, "
                 "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "
                 "float epsilon) -> (Tensor, Tensor)");
-    library.def("attention_radial(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor distance, "
-                "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "
-                "float epsilon, float spacing, float decay, float slope) -> (Tensor, Tensor)");
+    library.def(
+            "attention_radial(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor distance, "
+            "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "
+            "float epsilon, float spacing, float decay, float slope) -> (Tensor, Tensor)");
     library.def("radial_sum(Tensor values, Tensor index, Tensor distance, Tensor weights, Tensor knots, "
                 "float spacing, float decay, float slope) -> Tensor");
-    library.def("gated_head(Tensor scalars, Tensor vectors, Tensor[] weights, Tensor norm_scale) -> (Tensor, Tensor)");
+    library.def("gated_head(Tensor scalars, Tensor vectors, Tensor[] weights, Tensor norm_scale) -> (Tensor, "
+                "Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(openmm_unisim, CPU, library) {

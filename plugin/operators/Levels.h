@@ -4,21 +4,24 @@
 #include <cstdint>
 
 /**
- * The loops of the operators, compiled once for each instruction set and chosen when the library is loaded, so that a
- * wheel is portable. Files in kernels/ may include nothing that defines non-static functions: the linker would keep
- * one copy of each, perhaps the one for a processor that isn't there.
+ * The loops of the operators, compiled once for each instruction set and chosen when the library is loaded,
+ * so that a wheel is portable. Files in kernels/ may include nothing that defines non-static functions: the
+ * linker would keep one copy of each, perhaps the one for a processor that isn't there.
  */
 namespace UniSimPlugin {
 
 /** Functions of the distance, tabulated; see kernels/Attend.h. */
-template <typename T> struct RadialKnots {
+template <typename T>
+struct RadialKnots {
     const T* knots;
     int64_t count;
     T spacing, decay, slope;
 };
 
-/** One call of `attend`, as pointers; arrays are contiguous, rows of `nodes` are [q, k, v_0 .. v_(parts-1)]. */
-template <typename T> struct AttendProblem {
+/** One call of `attend`, as pointers; arrays are contiguous, rows of `nodes` are [q, k, v_0 .. v_(parts-1)].
+ */
+template <typename T>
+struct AttendProblem {
     int64_t slots, hidden, heads, arrowCount, features;
     bool vectorEnvelope;
     const int64_t* index;
@@ -37,14 +40,16 @@ template <typename T> struct AttendProblem {
 };
 
 /** Gradients that `attend`'s backward pass takes and writes. */
-template <typename T> struct AttendGradients {
-    const T *scalars, *vectors;      // of the results
-    T *nodes, *ownVectors;           // added to; those of the sources, too
-    T *filters, *arrows, *envelope;  // written; rows of filters count from the first destination asked for
+template <typename T>
+struct AttendGradients {
+    const T *scalars, *vectors;     // of the results
+    T *nodes, *ownVectors;          // added to; those of the sources, too
+    T *filters, *arrows, *envelope; // written; rows of filters count from the first destination asked for
 };
 
 /** One call of `embed_edges`, as pointers; see kernels/Edges.h. */
-template <typename T> struct EdgeProblem {
+template <typename T>
+struct EdgeProblem {
     int64_t atoms, radial, kindCount, timeCount, innerCount, outputCount;
     bool both; // features of the initial length, too
     T decay, cutoff;
@@ -58,16 +63,18 @@ template <typename T> struct EdgeProblem {
 };
 
 /** The loops at one instruction set. */
-template <typename T> struct Kernels {
+template <typename T>
+struct Kernels {
     /** Values for one destination after another; `scratch` holds at least scratchSize. */
     void (*attend)(const AttendProblem<T>&, int64_t first, int64_t last, T* scalars, T* vectors, T* scratch);
-    void (*attendBackward)(const AttendProblem<T>&, int64_t first, int64_t last, const AttendGradients<T>&, T* scratch);
+    void (*attendBackward)(
+            const AttendProblem<T>&, int64_t first, int64_t last, const AttendGradients<T>&, T* scratch);
     /** Sum of tabulated functions times the sources' values, in scratch of `width`. */
     void (*radialSum)(const RadialKnots<T>&, const T* values, const int64_t* index, const T* distance,
             const T* weights, int64_t rows, int64_t slots, int64_t width, T* result, T* scratch);
     /** Edges of one destination after another. */
-    void (*embedEdges)(const EdgeProblem<T>&, int64_t first, int64_t last, T* embedded, T* arrows, T* envelope,
-            T* scratch);
+    void (*embedEdges)(const EdgeProblem<T>&, int64_t first, int64_t last, T* embedded, T* arrows,
+            T* envelope, T* scratch);
     /** C = A B + bias, see SmallProduct.h. */
     void (*product)(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
             int64_t columns, T* c, int64_t strideC);
@@ -77,11 +84,13 @@ template <typename T> struct Kernels {
     /** values <- SiLU(values). */
     void (*activate)(T* values, int64_t count);
     /** Around the messages of a layer, and in a head; see Layer.h. */
-    void (*normaliseRows)(const T* x, const T* weight, const T* bias, T epsilon, int64_t rows, int64_t width, T* result);
-    void (*update)(const T* mixed, const T* gates, const T* messages, int64_t rows, int64_t hidden, T* scalars,
-            T* vectors);
+    void (*normaliseRows)(
+            const T* x, const T* weight, const T* bias, T epsilon, int64_t rows, int64_t width, T* result);
+    void (*update)(const T* mixed, const T* gates, const T* messages, int64_t rows, int64_t hidden,
+            T* scalars, T* vectors);
     void (*normaliseVectors)(const T* vectors, T scale, int64_t rows, int64_t hidden, T* lengths, T* result);
-    void (*measure)(const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int64_t outputs, T* result);
+    void (*measure)(
+            const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int64_t outputs, T* result);
 };
 
 /** Numbers that the scratch of one thread must hold. */

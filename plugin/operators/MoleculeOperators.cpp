@@ -3,8 +3,8 @@
 #include <torch/library.h>
 
 /**
- * Operators on whole molecules, without derivatives, in place of dozens of small ones (their twins are named in
- * brackets):
+ * Operators on whole molecules, without derivatives, in place of dozens of small ones (their twins are named
+ * in brackets):
  *
  *   bond_graph               [model.bond_graph.bond_distance, interpolant.covariance.restraints]
  *   full_table               [model.graph.full_table]
@@ -23,7 +23,8 @@ Tensor integers(const std::vector<int64_t>& values, at::IntArrayRef shape) {
     return result;
 }
 
-/** Adjacency (float), bonds between each pair, pairs up to three bonds apart with their distance, and centres. */
+/** Adjacency (float), bonds between each pair, pairs up to three bonds apart with their distance, and
+ * centres. */
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bondGraph(const Tensor& bonds, int64_t atoms) {
     Tensor ends = bonds.contiguous(), adjacency = at::zeros({atoms, atoms}), distance;
     TORCH_CHECK(ends.dim() == 2 && ends.size(1) == 2 && ends.scalar_type() == at::kLong,
@@ -97,7 +98,8 @@ struct Vector {
 };
 
 Vector cross(const Vector& a, const Vector& b) {
-    return {{a.x[1] * b.x[2] - a.x[2] * b.x[1], a.x[2] * b.x[0] - a.x[0] * b.x[2], a.x[0] * b.x[1] - a.x[1] * b.x[0]}};
+    return {{a.x[1] * b.x[2] - a.x[2] * b.x[1], a.x[2] * b.x[0] - a.x[0] * b.x[2],
+            a.x[0] * b.x[1] - a.x[1] * b.x[0]}};
 }
 
 /** Positions of one copy in double, and their centre. */
@@ -125,7 +127,8 @@ Vector solveInertia(const double (&m)[3][3], const Vector& angular) {
         determinant += m[0][j] * minor[0][j];
     Vector result;
     for (int i = 0; i < 3; i++)
-        result.x[i] = (minor[0][i] * angular.x[0] + minor[1][i] * angular.x[1] + minor[2][i] * angular.x[2]) / determinant;
+        result.x[i] = (minor[0][i] * angular.x[0] + minor[1][i] * angular.x[1] + minor[2][i] * angular.x[2]) /
+                      determinant;
     return result;
 }
 
@@ -165,14 +168,16 @@ Tensor removeRigidMotion(const Tensor& prediction, const Tensor& reference) {
     int64_t atoms = y.size(1), stride = 3 * atoms;
     AT_DISPATCH_FLOATING_TYPES(y.scalar_type(), "remove_rigid_motion", [&] {
         for (int64_t copy = 0; copy < y.size(0); copy++)
-            projectCopy(y.const_data_ptr<scalar_t>() + copy * stride, r.const_data_ptr<scalar_t>() + copy * stride,
-                    atoms, result.data_ptr<scalar_t>() + copy * stride);
+            projectCopy(y.const_data_ptr<scalar_t>() + copy * stride,
+                    r.const_data_ptr<scalar_t>() + copy * stride, atoms,
+                    result.data_ptr<scalar_t>() + copy * stride);
     });
     return result;
 }
 
 /** A gradient by some atoms, and what its square is divided by. */
-void addSquare(double* matrix, int64_t size, const int64_t* atoms, const Vector* gradients, int count, double variance) {
+void addSquare(double* matrix, int64_t size, const int64_t* atoms, const Vector* gradients, int count,
+        double variance) {
     for (int a = 0; a < count; a++)
         for (int b = 0; b < count; b++)
             for (int c = 0; c < 3; c++)
@@ -231,22 +236,25 @@ void addRigidMotion(double* matrix, std::vector<Vector> r, const Vector& centre,
     }
 }
 
-Tensor posteriorPrecision(const Tensor& endPoint, const Tensor& initial, const Tensor& pairs, const Tensor& centres,
-        const Tensor& variances, const Tensor& rest, const Tensor& t, double sigma, double rigidVariance) {
+Tensor posteriorPrecision(const Tensor& endPoint, const Tensor& initial, const Tensor& pairs,
+        const Tensor& centres, const Tensor& variances, const Tensor& rest, const Tensor& t, double sigma,
+        double rigidVariance) {
     checkInference("posterior_precision", {endPoint, initial});
     int64_t copies = endPoint.size(0), atoms = endPoint.size(1), size = 3 * atoms;
     Tensor ends = pairs.contiguous(), corners = centres.contiguous(), v = variances.contiguous();
-    Tensor own = rest.contiguous(), x = endPoint.contiguous(), x0 = initial.contiguous(), times = t.contiguous();
+    Tensor own = rest.contiguous(), x = endPoint.contiguous(), x0 = initial.contiguous(),
+           times = t.contiguous();
     TORCH_CHECK(v.sizes() == at::IntArrayRef({copies, ends.size(0) + corners.size(0)}) &&
-                    own.sizes() == at::IntArrayRef({copies, atoms}) && times.numel() == copies &&
-                    x0.sizes() == x.sizes() && x.size(2) == 3,
+                        own.sizes() == at::IntArrayRef({copies, atoms}) && times.numel() == copies &&
+                        x0.sizes() == x.sizes() && x.size(2) == 3,
             "openmm_unisim::posterior_precision was given arrays whose shapes don't agree.");
     checkSources(ends, atoms);
     checkSources(corners, atoms);
     Tensor result = at::zeros({copies, size, size}, at::kDouble);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "posterior_precision", [&] {
         for (int64_t copy = 0; copy < copies; copy++) {
-            double *matrix = result.data_ptr<double>() + copy * size * size, time = times.const_data_ptr<double>()[copy];
+            double *matrix = result.data_ptr<double>() + copy * size * size,
+                   time = times.const_data_ptr<double>()[copy];
             Vector centre, ignored;
             auto predicted = readCopy(x.const_data_ptr<scalar_t>() + copy * size, atoms, ignored);
             auto start = readCopy(x0.const_data_ptr<scalar_t>() + copy * size, atoms, centre);

@@ -21,9 +21,11 @@ inline int64_t panelWidth(const at::Tensor& x) {
 inline void checkInference(const char* name, at::TensorList arrays) {
     for (const at::Tensor& x : arrays) {
         TORCH_CHECK(!(at::GradMode::is_enabled() && x.requires_grad()), "openmm_unisim::", name,
-                " has no derivatives; call it within torch.no_grad(), or use_fused(module, True) for training.");
+                " has no derivatives; call it within torch.no_grad(), or use_fused(module, True) for "
+                "training.");
         TORCH_CHECK(x.scalar_type() == arrays[0].scalar_type(), "openmm_unisim::", name,
-                " takes arrays of one floating-point type; prepare the module again after changing its type.");
+                " takes arrays of one floating-point type; prepare the module again after changing its "
+                "type.");
     }
 }
 
@@ -34,7 +36,8 @@ inline void checkSources(const at::Tensor& index, int64_t atoms) {
             "A fused operator was given an index outside the atoms; check the neighbour table.");
 }
 
-/** Weights (rows, inner) of a linear layer as kernels/SmallProduct.h reads them: [rows / PANEL][inner][PANEL]. */
+/** Weights (rows, inner) of a linear layer as kernels/SmallProduct.h reads them: [rows /
+ * PANEL][inner][PANEL]. */
 inline at::Tensor packPanels(const at::Tensor& weight) {
     int64_t panel = panelWidth(weight);
     int64_t rows = weight.size(0), inner = weight.size(1), padded = (rows + panel - 1) / panel * panel;
@@ -43,7 +46,8 @@ inline at::Tensor packPanels(const at::Tensor& weight) {
 }
 
 /** Uninitialised numbers of one thread. */
-template <typename T> class Scratch {
+template <typename T>
+class Scratch {
 public:
     explicit Scratch(int64_t size) : numbers(new T[size]) {
     }

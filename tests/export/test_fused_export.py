@@ -29,7 +29,9 @@ def files(tmp_path_factory) -> dict[str, Path]:
     """The same weights as a plain and as a fused model file."""
     folder = tmp_path_factory.mktemp("fused")
     spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
-    save_conditioned(folder / "w.safetensors", tiny_field(CONFIG), spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
+    save_conditioned(
+        folder / "w.safetensors", tiny_field(CONFIG), spread, CONFIG, 20.0, PROTOCOL, {"data": {}}
+    )
     paths = {}
     for name in ("plain", "fused"):
         paths[name] = folder / f"{name}.unisim.pt"
@@ -40,7 +42,9 @@ def files(tmp_path_factory) -> dict[str, Path]:
 def arguments(copies: int = 2) -> dict:
     molecule = load_molecule("ACE-ALA-NME")
     generator = torch.Generator().manual_seed(0)
-    start = torch.from_numpy(molecule.positions).float() + 0.01 * torch.randn(copies, 22, 3, generator=generator)
+    start = torch.from_numpy(molecule.positions).float() + 0.01 * torch.randn(
+        copies, 22, 3, generator=generator
+    )
     now = start + 0.01 * torch.randn(start.shape, generator=generator)
     return {
         "positions": now, "initial_positions": start, "atomic_numbers": torch.from_numpy(molecule.atomic_numbers),
@@ -61,7 +65,9 @@ def test_the_same_substep_for_the_same_noise(files):
 
 
 def test_the_same_drift(files):
-    given = {name: arguments()[name] for name in ("positions", "initial_positions", "atomic_numbers", "bonds", "t")}
+    given = {
+        name: arguments()[name] for name in ("positions", "initial_positions", "atomic_numbers", "bonds", "t")
+    }
     with torch.no_grad():
         plain, fused = (load_model_file(files[name])[0].drift(**given) for name in ("plain", "fused"))
     assert (fused - plain).abs().max() < 2e-5 * plain.abs().max()
@@ -109,6 +115,10 @@ def test_a_fresh_process_loads_the_operators_itself(files):
         "print(load_model_file(sys.argv[1])[0].time_grid(8).shape)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code, str(files["fused"])], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code, str(files["fused"])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     assert "9" in result.stdout

@@ -105,7 +105,7 @@ def test_second_derivatives_are_refused():
     layer = layer_of()
     given = arguments(layer, full_table(1, 3, torch.device("cpu")))
     y, _ = layer.aggregate_fused(given[0].requires_grad_(), *given[1:])
-    with pytest.raises(RuntimeError, match="first derivatives only.*use_fused"):
+    with pytest.raises(RuntimeError, match=r"first derivatives only.*use_fused"):
         torch.autograd.grad(y.sum(), given[0], create_graph=True)
 
 

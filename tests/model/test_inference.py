@@ -115,7 +115,9 @@ def test_radial_table_error(dtype, activate):
     linear = torch.nn.Linear(64, 24).to(dtype)
     table = RadialTable(radial, linear.weight, linear.bias, 5.0, activate)
     assert table.error <= 1e-5 and table.knots.dtype == dtype
-    r = torch.cat([6 * torch.rand(4000, dtype=dtype, generator=generator(4)), torch.tensor([0.0, 5.0, 99.0]).to(dtype)])
+    r = torch.cat(
+        [6 * torch.rand(4000, dtype=dtype, generator=generator(4)), torch.tensor([0.0, 5.0, 99.0]).to(dtype)]
+    )
     expected = linear.double()(radial.double()(r.double()))
     expected = torch.nn.functional.silu(expected) if activate else expected
     index, weights = torch.arange(len(r)).unsqueeze(1), torch.ones(len(r), 1, dtype=dtype)
@@ -162,7 +164,9 @@ def test_conditioned_field(molecule, dtype):
     given = (now, start, t, 20.0, z, adjacency.to(dtype), bond_distance(adjacency))
     packed = for_inference(conditioned_field(dtype))
     (found, lengths), (expected, same) = packed(*given), conditioned_field(dtype)(*given)
-    assert largest_relative(found - start, expected - start) < {torch.float32: 2e-5, torch.float64: 1e-12}[dtype]
+    assert (
+        largest_relative(found - start, expected - start) < {torch.float32: 2e-5, torch.float64: 1e-12}[dtype]
+    )
     assert torch.allclose(lengths, same, atol=1e-5)
     now[1, 4] = float("nan")
     assert bool(packed(*given)[0].isnan()[1].all())
@@ -189,7 +193,9 @@ def test_rigid_motion_and_precision(molecule):
     start = positions + 0.05 * torch.randn(2, *positions.shape, dtype=torch.float64, generator=generator(5))
     end = start + 0.3 * torch.randn(start.shape, dtype=torch.float64, generator=generator(6))
     operators = torch.ops.openmm_unisim
-    assert torch.allclose(operators.remove_rigid_motion(end, start), remove_rigid_motion(end, start), atol=1e-12)
+    assert torch.allclose(
+        operators.remove_rigid_motion(end, start), remove_rigid_motion(end, start), atol=1e-12
+    )
     quantities = restraints(bond_distance(adjacency_matrix(bonds, len(z))))
     count = len(quantities.pairs) + len(quantities.centres)
     variances = 0.01 + torch.rand(2, count, dtype=torch.float64, generator=generator(7))
@@ -207,7 +213,10 @@ def test_rigid_motion_and_precision(molecule):
 
 def test_derivatives_are_refused():
     packed = PackedLinear(torch.nn.Linear(3, 4))
-    with torch.enable_grad(), pytest.raises(RuntimeError, match=r"no derivatives; call it within torch.no_grad\(\)"):
+    with (
+        torch.enable_grad(),
+        pytest.raises(RuntimeError, match=r"no derivatives; call it within torch.no_grad\(\)"),
+    ):
         packed(torch.randn(2, 3, requires_grad=True))
     module = for_inference(torch.nn.Sequential(torch.nn.Linear(3, 4)))
     assert isinstance(module[0], PackedLinear) and not module.training

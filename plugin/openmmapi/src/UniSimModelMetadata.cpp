@@ -23,7 +23,8 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
                 to_string(FORMAT_VERSION) + "; update openmm_unisim or export the model with this version.");
     if (entries.find("operators") != entries.end() && getNumber("operators") > getOperatorsVersion())
         fail("needs version " + getText("operators") + " of the fused operators, and this version has " +
-                to_string(getOperatorsVersion()) + "; update openmm_unisim or export the model with --plain.");
+                to_string(getOperatorsVersion()) +
+                "; update openmm_unisim or export the model with --plain.");
     if (getNumber("lag_time_ps") <= 0)
         fail("has lag_time_ps " + getText("lag_time_ps") + ", which must be positive; export it again.");
     if (getNumber("default_substeps") < 1)

@@ -6,7 +6,8 @@
 #include "SmallProduct.h"
 
 /**
- * Messages of one attention layer, destination by destination (openmm_unisim/model/attention.py defines them):
+ * Messages of one attention layer, destination by destination (openmm_unisim/model/attention.py defines
+ * them):
  *
  *   symbol              meaning                                        name
  *   z_h                 sum over head h of q k SiLU(f_k)               score
@@ -15,8 +16,8 @@
  *   Y                   sum_j (V_j v_1 SiLU(f_1) + sum_w u^w v_(1+w) SiLU(f_(1+w))) g    big
  *   C, g                envelope; envelope or 1                        envelope, gate
  *
- * Channels are the inner loop; nothing of the size of the edges times the channels is kept but the filters of one
- * destination. Padded slots are skipped.
+ * Channels are the inner loop; nothing of the size of the edges times the channels is kept but the filters of
+ * one destination. Padded slots are skipped.
  */
 namespace UniSimPlugin {
 namespace {
@@ -38,7 +39,8 @@ inline void fill(T* values, T value, int64_t count) {
 }
 
 /** Filters that are a linear function of edge features, before their SiLU. */
-template <typename T> struct LinearFilters {
+template <typename T>
+struct LinearFilters {
     const AttendProblem<T>& p;
     T* rows;
 
@@ -57,8 +59,8 @@ template <typename T> struct LinearFilters {
 };
 
 /**
- * Functions of the distance as cubic Hermite splines of u(r) = 1 - exp(-decay r) + slope r, whose knots are `spacing`
- * apart (openmm_unisim/model/radial_table.py): rows of `knots` are [value, derivative * spacing].
+ * Functions of the distance as cubic Hermite splines of u(r) = 1 - exp(-decay r) + slope r, whose knots are
+ * `spacing` apart (openmm_unisim/model/radial_table.py): rows of `knots` are [value, derivative * spacing].
  */
 template <typename T>
 inline const T* locate(const RadialKnots<T>& table, T r, int64_t width, T& x) {
@@ -71,7 +73,8 @@ inline const T* locate(const RadialKnots<T>& table, T r, int64_t width, T& x) {
     return table.knots + knot * 2 * width;
 }
 
-/** All functions at distance r, while the knots of distance `next` are fetched: they lie in a farther cache. */
+/** All functions at distance r, while the knots of distance `next` are fetched: they lie in a farther cache.
+ */
 template <typename T>
 inline void evaluate(const RadialKnots<T>& table, T r, T next, int64_t width, T* result) {
     constexpr int64_t BLOCK = 256 / sizeof(T);
@@ -91,7 +94,8 @@ inline void evaluate(const RadialKnots<T>& table, T r, T next, int64_t width, T*
 }
 
 /** Filters that are functions of the distance, after their SiLU. */
-template <typename T> struct RadialFilters {
+template <typename T>
+struct RadialFilters {
     const AttendProblem<T>& p;
     T* rows;
 
@@ -113,7 +117,8 @@ void radialSum(const RadialKnots<T>& table, const T* values, const int64_t* inde
         for (int64_t edge = i * slots; edge < (i + 1) * slots; edge++) {
             if (weights[edge] == T(0))
                 continue;
-            evaluate(table, distance[edge], distance[edge + 1 < rows * slots ? edge + 1 : edge], width, scratch);
+            evaluate(table, distance[edge], distance[edge + 1 < rows * slots ? edge + 1 : edge], width,
+                    scratch);
             const T *source = values + index[edge] * width, weight = weights[edge];
 #pragma omp simd
             for (int64_t c = 0; c < width; c++)
@@ -124,8 +129,8 @@ void radialSum(const RadialKnots<T>& table, const T* values, const int64_t* inde
 
 /** The attention of one edge, spread over the channels: weight[c] = SiLU(z_h) C. */
 template <typename T>
-inline void weigh(const AttendProblem<T>& p, const T* query, const T* key, const T* filter, T envelope, T* terms,
-        T* weight) {
+inline void weigh(const AttendProblem<T>& p, const T* query, const T* key, const T* filter, T envelope,
+        T* terms, T* weight) {
     int64_t hidden = p.hidden, size = p.hidden / p.heads;
 #pragma omp simd
     for (int64_t c = 0; c < hidden; c++)

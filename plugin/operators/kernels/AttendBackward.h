@@ -4,19 +4,21 @@
 #include "Attend.h"
 
 /**
- * First derivatives of Attend.h. For each edge: filters and their slopes, then the attention (d y / d z through the
- * weight), then every channel once. A bar is the derivative of the loss by that quantity.
+ * First derivatives of Attend.h. For each edge: filters and their slopes, then the attention (d y / d z
+ * through the weight), then every channel once. A bar is the derivative of the loss by that quantity.
  *
  *   symbol              meaning                                         name
  *   f, f'               SiLU(filter) and its slope                      filter, slope
  *   zbar_h              d loss / d z_h                                  scoreGradient
- *   Cbar, gbar, ubar    of envelope, gate and arrows                    envelopeGradient, gateGradient, arrowGradient
+ *   Cbar, gbar, ubar    of envelope, gate and arrows                    envelopeGradient, gateGradient,
+ * arrowGradient
  */
 namespace UniSimPlugin {
 namespace {
 
 /** Pointers of one edge. */
-template <typename T> struct EdgeGradient {
+template <typename T>
+struct EdgeGradient {
     int64_t hidden;
     const T *query, *key, *value, *source, *arrows; // inputs
     const T *filter, *slope;
@@ -109,8 +111,8 @@ void attendBackwardRows(
     T *weight = scratch, *scoreGradient = weight + hidden, *terms = scoreGradient + hidden;
     T *slope = terms + 2 * hidden, *rows = slope + width;
     for (int64_t i = first; i < last; i++) {
-        product<T>(p.edges + i * p.slots * p.features, p.features, p.panels, p.bias, p.slots, p.features, width,
-                rows, width);
+        product<T>(p.edges + i * p.slots * p.features, p.features, p.panels, p.bias, p.slots, p.features,
+                width, rows, width);
         for (int64_t k = 0; k < p.slots; k++) {
             int64_t edge = i * p.slots + k, j = p.index[edge];
             T *filter = rows + k * width, *filterGradient = g.filters + ((i - first) * p.slots + k) * width;

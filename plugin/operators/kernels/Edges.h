@@ -4,8 +4,8 @@
 #include "Attend.h"
 
 /**
- * What the conditioned form reads off each pair of atoms (openmm_unisim/model/conditioned.py and refinement.py define
- * it), for molecules that are fully connected:
+ * What the conditioned form reads off each pair of atoms (openmm_unisim/model/conditioned.py and
+ * refinement.py define it), for molecules that are fully connected:
  *
  *   symbol        meaning                                                     name
  *   r, u          length and direction of x_j - x_i                           length, arrow 0
@@ -26,7 +26,8 @@ inline T cosineSeries(T squared, T sum) {
                 squared, sum * squared + T(N % 4 == 0 ? inverseFactorial(N) : -inverseFactorial(N)));
 }
 
-/** By the Taylor series of the cosine within pi / 2: to degree 16 in float (rest 1e-11), 24 in double (1e-20). */
+/** By the Taylor series of the cosine within pi / 2: to degree 16 in float (rest 1e-11), 24 in double
+ * (1e-20). */
 template <typename T>
 inline T cosineEnvelope(T r, T cutoff) {
     constexpr int DEGREE = sizeof(T) == 4 ? 16 : 24;
@@ -89,7 +90,8 @@ inline void describeEdge(const EdgeProblem<T>& p, int64_t i, int64_t k, T* featu
     }
     bool stiff = kind == 1 || kind == 2;
     *features++ = soften((length - start) / p.changeScale[copy], T(4));
-    *features++ = stiff ? soften((length - p.reference[own * p.atoms + k]) / p.strainWidth[copy], T(4)) : T(0);
+    *features++ =
+            stiff ? soften((length - p.reference[own * p.atoms + k]) / p.strainWidth[copy], T(4)) : T(0);
     for (int64_t n = 0; n < p.kindCount; n++)
         *features++ = n == kind ? T(1) : T(0);
     for (int64_t n = 0; n < p.timeCount; n++)
@@ -105,17 +107,20 @@ inline void activateRow(T* values, int64_t count) {
 
 /** `scratch` holds slots * (features + inner) numbers. */
 template <typename T>
-void embedEdges(const EdgeProblem<T>& p, int64_t first, int64_t last, T* embedded, T* arrows, T* envelope, T* scratch) {
+void embedEdges(const EdgeProblem<T>& p, int64_t first, int64_t last, T* embedded, T* arrows, T* envelope,
+        T* scratch) {
     int64_t width = p.featureCount(), slots = p.atoms;
     T *features = scratch, *inner = scratch + slots * width;
     for (int64_t i = first; i < last; i++) {
         for (int64_t k = 0; k < slots; k++)
-            describeEdge(p, i, k, features + k * width, arrows + (i * slots + k) * 6, envelope + i * slots + k);
-        product<T>(features, width, p.firstPanels, p.firstBias, slots, width, p.innerCount, inner, p.innerCount);
+            describeEdge(
+                    p, i, k, features + k * width, arrows + (i * slots + k) * 6, envelope + i * slots + k);
+        product<T>(
+                features, width, p.firstPanels, p.firstBias, slots, width, p.innerCount, inner, p.innerCount);
         activateRow(inner, slots * p.innerCount);
         T* result = embedded + i * slots * p.outputCount;
-        product<T>(inner, p.innerCount, p.secondPanels, p.secondBias, slots, p.innerCount, p.outputCount, result,
-                p.outputCount);
+        product<T>(inner, p.innerCount, p.secondPanels, p.secondBias, slots, p.innerCount, p.outputCount,
+                result, p.outputCount);
         activateRow(result, slots * p.outputCount);
     }
 }

@@ -4,23 +4,26 @@
 #include <cstdint>
 
 /**
- * Elementary functions that compilers vectorise: no calls, no branches, no tables. Everything here is static, since
- * the including file is compiled once for each instruction set (see Levels.h).
+ * Elementary functions that compilers vectorise: no calls, no branches, no tables. Everything here is static,
+ * since the including file is compiled once for each instruction set (see Levels.h).
  *
  *   symbol          meaning                                            name
  *   e^x             2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2  exponential
  *   SiLU(x)         x / (1 + e^-x)                                     silu
  *   SiLU'(x)        s (1 + x (1 - s)), s = 1 / (1 + e^-x)              siluWithSlope
  *
- * e^r is its Taylor series: to degree 7 in float (the rest is below 6e-9) and 13 in double (5e-18), so that the error
- * is that of rounding, about 2 units in the last place. Large arguments are clamped and stay finite; NaN stays NaN.
+ * e^r is its Taylor series: to degree 7 in float (the rest is below 6e-9) and 13 in double (5e-18), so that
+ * the error is that of rounding, about 2 units in the last place. Large arguments are clamped and stay
+ * finite; NaN stays NaN.
  */
 namespace UniSimPlugin {
 namespace {
 
-template <typename T> struct Format;
+template <typename T>
+struct Format;
 
-template <> struct Format<float> {
+template <>
+struct Format<float> {
     using Bits = uint32_t;
     static constexpr float LOWEST = -87.0f, HIGHEST = 88.0f;
     static constexpr float ROUNDER = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
@@ -29,7 +32,8 @@ template <> struct Format<float> {
     static constexpr float LN2_HIGH = 0.693145751953125f, LN2_LOW = 1.42860682030941723e-6f;
 };
 
-template <> struct Format<double> {
+template <>
+struct Format<double> {
     using Bits = uint64_t;
     static constexpr double LOWEST = -708.0, HIGHEST = 709.0;
     static constexpr double ROUNDER = 6755399441055744.0; // 1.5 * 2^52

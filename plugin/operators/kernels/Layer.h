@@ -4,8 +4,8 @@
 #include "Attend.h"
 
 /**
- * What surrounds the messages of a layer, and the gated head, row by row (openmm_unisim/model/attention.py and heads.py
- * define them):
+ * What surrounds the messages of a layer, and the gated head, row by row (openmm_unisim/model/attention.py
+ * and heads.py define them):
  *
  *   symbol            meaning                                           name
  *   LN(x)             (x - mean) / sqrt(variance + epsilon) w + b       normaliseRows
@@ -17,7 +17,8 @@ namespace UniSimPlugin {
 namespace {
 
 template <typename T>
-void normaliseRows(const T* x, const T* weight, const T* bias, T epsilon, int64_t rows, int64_t width, T* result) {
+void normaliseRows(
+        const T* x, const T* weight, const T* bias, T epsilon, int64_t rows, int64_t width, T* result) {
     for (int64_t row = 0; row < rows; row++, x += width, result += width) {
         T mean = total(x, width) / T(width), variance = 0;
 #pragma omp simd reduction(+ : variance)
@@ -32,7 +33,8 @@ void normaliseRows(const T* x, const T* weight, const T* bias, T epsilon, int64_
 
 /** Residual update; `mixed` holds V1, V2, V3 of each component, `gates` o1, o2, o3. */
 template <typename T>
-void update(const T* mixed, const T* gates, const T* messages, int64_t rows, int64_t hidden, T* scalars, T* vectors) {
+void update(const T* mixed, const T* gates, const T* messages, int64_t rows, int64_t hidden, T* scalars,
+        T* vectors) {
     for (int64_t row = 0; row < rows; row++) {
         const T *gate = gates + row * 3 * hidden, *mix = mixed + row * 9 * hidden;
         const T* message = messages + row * 3 * hidden;
@@ -56,8 +58,8 @@ void normaliseVectors(const T* vectors, T scale, int64_t rows, int64_t hidden, T
         const T* v = vectors + row * 3 * hidden;
 #pragma omp simd
         for (int64_t c = 0; c < hidden; c++)
-            lengths[c] = T(__builtin_sqrt(v[c] * v[c] + v[hidden + c] * v[hidden + c] +
-                                          v[2 * hidden + c] * v[2 * hidden + c]));
+            lengths[c] = T(__builtin_sqrt(
+                    v[c] * v[c] + v[hidden + c] * v[hidden + c] + v[2 * hidden + c] * v[2 * hidden + c]));
         T mean = total(lengths, hidden) / T(hidden), squared = 0;
 #pragma omp simd reduction(+ : squared)
         for (int64_t c = 0; c < hidden; c++)

@@ -4,9 +4,9 @@
 #include <cstdint>
 
 /**
- * Matrix product C = A B + bias for few rows, with B packed into panels of PANEL_BYTES columns so that the inner loop
- * reads it in order. The registers of the instruction set hold a tile of ROWS rows and one panel. Static throughout,
- * see Levels.h.
+ * Matrix product C = A B + bias for few rows, with B packed into panels of PANEL_BYTES columns so that the
+ * inner loop reads it in order. The registers of the instruction set hold a tile of ROWS rows and one panel.
+ * Static throughout, see Levels.h.
  */
 namespace UniSimPlugin {
 namespace {
@@ -20,7 +20,8 @@ constexpr int VECTOR_BYTES = 16, ROWS = 1;
 #endif
 constexpr int PANEL_BYTES = 128;
 
-template <typename T> struct Lanes {
+template <typename T>
+struct Lanes {
     typedef T Vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
     static constexpr int WIDTH = VECTOR_BYTES / sizeof(T);
     static constexpr int PANEL = PANEL_BYTES / sizeof(T);
@@ -28,7 +29,8 @@ template <typename T> struct Lanes {
 };
 
 /** A matrix that is read element by element, so that it may be a transposed one. */
-template <typename T> struct Left {
+template <typename T>
+struct Left {
     const T* values;
     int64_t rowStride, innerStride;
 
@@ -39,8 +41,8 @@ template <typename T> struct Left {
 
 /** `count` rows of A times one panel; columns beyond `columns` are computed but not stored. */
 template <typename T, int COUNT>
-inline void tile(Left<T> a, const T* panel, const T* bias, int64_t inner, T* c,
-        int64_t strideC, int64_t columns) {
+inline void tile(
+        Left<T> a, const T* panel, const T* bias, int64_t inner, T* c, int64_t strideC, int64_t columns) {
     using L = Lanes<T>;
     using Vector = typename L::Vector;
     Vector sum[COUNT][L::COUNT];
@@ -78,8 +80,8 @@ inline void tile(Left<T> a, const T* panel, const T* bias, int64_t inner, T* c,
 
 /** `tile` for a number of rows known at run time, at most COUNT. */
 template <typename T, int COUNT>
-inline void tileOf(int64_t rows, Left<T> a, const T* panel, const T* bias, int64_t inner, T* c, int64_t strideC,
-        int64_t columns) {
+inline void tileOf(int64_t rows, Left<T> a, const T* panel, const T* bias, int64_t inner, T* c,
+        int64_t strideC, int64_t columns) {
     if constexpr (COUNT > 0) {
         if (rows == COUNT)
             tile<T, COUNT>(a, panel, bias, inner, c, strideC, columns);
@@ -89,21 +91,20 @@ inline void tileOf(int64_t rows, Left<T> a, const T* panel, const T* bias, int64
 }
 
 /**
- * C (rows x columns) = A (rows x inner) B + bias; `panels` holds B as [columns / PANEL][inner][PANEL], its last panel
- * padded with zeros; bias may be null.
+ * C (rows x columns) = A (rows x inner) B + bias; `panels` holds B as [columns / PANEL][inner][PANEL], its
+ * last panel padded with zeros; bias may be null.
  */
 template <typename T>
-inline void product(Left<T> a, const T* panels, const T* bias, int64_t rows, int64_t inner,
-        int64_t columns, T* c, int64_t strideC) {
+inline void product(Left<T> a, const T* panels, const T* bias, int64_t rows, int64_t inner, int64_t columns,
+        T* c, int64_t strideC) {
     constexpr int64_t PANEL = Lanes<T>::PANEL;
     int64_t blocks = (rows + ROWS - 1) / ROWS;
     for (int64_t first = 0; first < columns; first += PANEL) {
         const T* panel = panels + first * inner;
         for (int64_t block = 0; block < blocks; block++) {
             int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
-            tileOf<T, ROWS>(end - begin, a.from(begin), panel,
-                    bias == nullptr ? nullptr : bias + first, inner, c + begin * strideC + first, strideC,
-                    columns - first);
+            tileOf<T, ROWS>(end - begin, a.from(begin), panel, bias == nullptr ? nullptr : bias + first,
+                    inner, c + begin * strideC + first, strideC, columns - first);
         }
     }
 }
