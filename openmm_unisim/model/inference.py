@@ -2,7 +2,8 @@
 
 `fused.for_inference` replaces linear and attention layers, heads and published encoders by modules of the same call,
 which hold copies of the weights in the order that plugin/operators reads. They have no derivatives; the modules that
-they replace define them. For the published form, whose edge filters are functions of the distance alone, `radial_table` tabulates these.
+they replace define them. For the published form, whose edge filters are functions of the distance alone,
+`radial_table` tabulates these.
 """
 
 from typing import List, Tuple
