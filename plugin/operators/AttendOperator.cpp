@@ -102,35 +102,66 @@ Pair attendOnCpu(const Tensor& nodes, const Tensor& vectors, const Tensor& index
     return {y, big};
 }
 
+/** What the destinations of one thread add to: sources may be anybody's, so that each thread has its own. */
+struct Share {
+    Tensor nodes, vectors, weight, bias;
+};
+
+/** Derivatives of the destinations [begin, end): added to `share`, and written to rows of their own in `g`.
+ */
+template <typename T>
+void backwardShare(const Inputs& in, const AttendProblem<T>& p, const Tensor& transposed,
+        AttendGradients<T> g, T* edges, int64_t begin, int64_t end, Share& share) {
+    int64_t chunk = std::max<int64_t>(1, CHUNK_EDGES / std::max<int64_t>(1, p.slots));
+    Tensor filters = at::empty({std::min(chunk, end - begin) * p.slots, p.width()}, in.nodes.options());
+    Tensor part = at::empty_like(share.weight);
+    Scratch<T> scratch(scratchSize(p));
+    g.nodes = share.nodes.data_ptr<T>();
+    g.ownVectors = share.vectors.data_ptr<T>();
+    g.filters = filters.data_ptr<T>();
+    for (int64_t first = begin; first < end; first += chunk) {
+        int64_t last = std::min(end, first + chunk), rows = (last - first) * p.slots;
+        kernels<T>().attendBackward(p, first, last, g, scratch.get());
+        Tensor seen = packPanels(in.edges.narrow(0, first, last - first).view({rows, p.features}).t());
+        kernels<T>().product(g.filters, p.width(), transposed.const_data_ptr<T>(), nullptr, rows, p.width(),
+                p.features, edges + first * p.slots * p.features, p.features);
+        kernels<T>().transposedProduct(g.filters, seen.const_data_ptr<T>(), p.width(), rows, p.features,
+                part.data_ptr<T>(), p.features);
+        share.weight.add_(part);
+        share.bias.add_(filters.narrow(0, 0, rows).sum(0));
+    }
+}
+
 /** Derivatives by nodes, vectors, edges, weight, bias, arrows and envelope. */
 template <typename T>
 Gradients backward(const Inputs& in, const Tensor& yGradient, const Tensor& bigGradient, int64_t heads,
         bool vectorEnvelope) {
     Tensor panels = packPanels(in.weight), gy = yGradient.contiguous(), gBig = bigGradient.contiguous();
     AttendProblem<T> p = in.problem<T>(panels, heads, vectorEnvelope);
-    Tensor nodes = at::zeros_like(in.nodes), vectors = at::zeros_like(in.vectors);
     Tensor edges = at::empty_like(in.edges), arrows = at::empty_like(in.arrows);
-    Tensor envelope = at::empty_like(in.envelope);
-    Tensor weight = at::zeros_like(in.weight), bias = at::zeros_like(in.bias);
-    int64_t chunk = std::max<int64_t>(1, CHUNK_EDGES / std::max<int64_t>(1, p.slots));
-    Tensor filters = at::empty({std::min(chunk, in.atoms()) * p.slots, p.width()}, in.nodes.options());
-    Tensor back = packPanels(in.weight.t()), part = at::empty_like(weight);
-    Scratch<T> scratch(scratchSize(p));
-    AttendGradients<T> g{gy.const_data_ptr<T>(), gBig.const_data_ptr<T>(), nodes.data_ptr<T>(),
-            vectors.data_ptr<T>(), filters.data_ptr<T>(), arrows.data_ptr<T>(), envelope.data_ptr<T>()};
-    for (int64_t first = 0; first < in.atoms(); first += chunk) {
-        int64_t last = std::min(in.atoms(), first + chunk), rows = (last - first) * p.slots;
-        kernels<T>().attendBackward(p, first, last, g, scratch.get());
-        Tensor seen = packPanels(in.edges.narrow(0, first, last - first).view({rows, p.features}).t());
-        const T* change = filters.const_data_ptr<T>();
-        kernels<T>().product(change, p.width(), back.const_data_ptr<T>(), nullptr, rows, p.width(),
-                p.features, edges.data_ptr<T>() + first * p.slots * p.features, p.features);
-        kernels<T>().transposedProduct(change, seen.const_data_ptr<T>(), p.width(), rows, p.features,
-                part.data_ptr<T>(), p.features);
-        weight.add_(part);
-        bias.add_(filters.narrow(0, 0, rows).sum(0));
+    Tensor envelope = at::empty_like(in.envelope), transposed = packPanels(in.weight.t());
+    AttendGradients<T> g{gy.const_data_ptr<T>(), gBig.const_data_ptr<T>(), nullptr, nullptr, nullptr,
+            arrows.data_ptr<T>(), envelope.data_ptr<T>()};
+    int64_t atoms = in.atoms(), threads = at::get_num_threads();
+    int64_t count = std::max<int64_t>(1, std::min(threads, atoms * p.slots / CHUNK_EDGES));
+    std::vector<Share> shares(count);
+    for (Share& share : shares)
+        share = {at::zeros_like(in.nodes), at::zeros_like(in.vectors), at::zeros_like(in.weight),
+                at::zeros_like(in.bias)};
+    T* edgesTo = edges.data_ptr<T>();
+    overDestinations(count, 1, [&](int64_t first, int64_t last) {
+        at::NoGradGuard none; // the pool's threads don't inherit it
+        for (int64_t k = first; k < last; k++)
+            backwardShare<T>(
+                    in, p, transposed, g, edgesTo, atoms * k / count, atoms * (k + 1) / count, shares[k]);
+    });
+    for (int64_t k = 1; k < count; k++) {
+        shares[0].nodes.add_(shares[k].nodes);
+        shares[0].vectors.add_(shares[k].vectors);
+        shares[0].weight.add_(shares[k].weight);
+        shares[0].bias.add_(shares[k].bias);
     }
-    return {nodes, vectors, edges, weight, bias, arrows, envelope};
+    return {shares[0].nodes, shares[0].vectors, edges, shares[0].weight, shares[0].bias, arrows, envelope};
 }
 
 Gradients attendBackwardOnCpu(const Tensor& yGradient, const Tensor& bigGradient, const Tensor& nodes,

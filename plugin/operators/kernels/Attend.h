@@ -135,10 +135,13 @@ inline void weigh(const AttendProblem<T>& p, const T* query, const T* key, const
 #pragma omp simd
     for (int64_t c = 0; c < hidden; c++)
         terms[c] = query[c] * key[c] * filter[c];
-    for (int64_t head = 0; head < p.heads; head++) {
-        T score = total(terms + head * size, size);
-        fill(weight + head * size, silu(score) * envelope, size);
-    }
+    for (int64_t head = 0; head < p.heads; head++)
+        terms[head] = total(terms + head * size, size); // head <= head * size: not yet needed
+#pragma omp simd
+    for (int64_t head = 0; head < p.heads; head++)
+        terms[head] = silu(terms[head]) * envelope;
+    for (int64_t head = 0; head < p.heads; head++)
+        fill(weight + head * size, terms[head], size);
 }
 
 /** Add one edge's messages to y and Y. */
