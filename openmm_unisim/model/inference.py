@@ -81,6 +81,8 @@ class PackedAttention(_Packed):
     ----------
     layer : EquivariantAttention
         Copied.
+    symmetric : bool
+        Whether edge features of (i, j) and (j, i) are equal in block tables, so that one filter serves both.
     """
 
     norm_weight: Tensor
@@ -93,8 +95,9 @@ class PackedAttention(_Packed):
     filters: Tensor
     filter_bias: Tensor
 
-    def __init__(self, layer: EquivariantAttention) -> None:
+    def __init__(self, layer: EquivariantAttention, symmetric: bool = False) -> None:
         super().__init__()
+        self.symmetric = symmetric
         self.heads = layer.heads
         self.vector_envelope = layer.vector_envelope
         self.epsilon = float(layer.norm.eps)
@@ -125,7 +128,7 @@ class PackedAttention(_Packed):
         """`EquivariantAttention.forward`."""
         return torch.ops.openmm_unisim.attention_layer(
             scalars, vectors, table.index, table.mask, edge_features, edge_vectors, envelope, self.weights(),
-            self.heads, self.vector_envelope, self.epsilon,
+            self.heads, self.vector_envelope, self.epsilon, table.block if self.symmetric else 0,
         )  # fmt: skip
 
 

@@ -6,14 +6,23 @@ import torch
 from torch import Tensor, nn
 
 from ..interpolant.bridge import input_scale
+from .attention import EquivariantAttention
 from .bond_graph import FAR
 from .conditioned import ConditionedField
 from .graph import NeighbourTable
-from .inference import pack_panels
+from .inference import PackedAttention, pack_panels
 from .pair_features import PairFeatures
 from .refinement import Refinement
+from .transformer import Trunk
 
 __all__ = ["PackedField", "PackedRefinement"]
+
+
+def _pack_layers(trunk: Trunk) -> None:
+    """Edge features are functions of lengths and of the bond graph, the same seen from either end."""
+    for k, layer in enumerate(trunk.layers):
+        assert isinstance(layer, EquivariantAttention)
+        trunk.layers[k] = PackedAttention(layer, True)
 
 
 def _share(target: nn.Module, source: nn.Module) -> None:
@@ -61,6 +70,7 @@ class PackedField(ConditionedField):
         nn.Module.__init__(self)
         _share(self, field)
         self.edge_weights = _EdgeWeights(field)
+        _pack_layers(self.trunk)
 
     def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
         """`ConditionedField.table`."""
@@ -102,6 +112,7 @@ class PackedRefinement(Refinement):
         _share(self, refinement)
         self.kinds = FAR + 1
         self.edge_weights = _EdgeWeights(refinement)
+        _pack_layers(self.trunk)
 
     def edges(
         self, end_point: Tensor, initial: Tensor, residual: Tensor, table: NeighbourTable, pairs: PairFeatures

@@ -67,7 +67,7 @@ std::tuple<Tensor, Tensor, Tensor> embedEdges(const Tensor& points, const Tensor
                 decay, cutoff, both, kindCount);
         scalar_t *embeddedTo = embedded.data_ptr<scalar_t>(), *arrowsTo = arrows.data_ptr<scalar_t>();
         scalar_t* envelopeTo = envelope.data_ptr<scalar_t>();
-        overDestinations(rows, 8, [&](int64_t first, int64_t last) {
+        overDestinations(points.size(0), 1, [&](int64_t first, int64_t last) {
             Scratch<scalar_t> scratch(slots * (p.featureCount() + p.innerCount));
             kernels<scalar_t>().embedEdges(p, first, last, embeddedTo, arrowsTo, envelopeTo, scratch.get());
         });

@@ -18,6 +18,7 @@ namespace {
 
 using at::Tensor;
 using Pair = std::tuple<Tensor, Tensor>;
+const int64_t LARGEST_BLOCK = 64; // atoms up to which the filters of all pairs stay in a cache
 
 /** rows x columns = x (rows x inner) times packed weights. */
 template <typename T>
@@ -70,9 +71,10 @@ Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, co
     p.nodes = nodes.const_data_ptr<T>();
     p.vectors = vectors.const_data_ptr<T>();
     T *yTo = y.data_ptr<T>(), *bigTo = big.data_ptr<T>();
-    overDestinations(atoms, 8, [&](int64_t first, int64_t last) {
+    int64_t unit = std::max<int64_t>(1, p.block); // a block stays together
+    overDestinations(atoms / unit, unit > 1 ? 1 : 8, [&](int64_t first, int64_t last) {
         Scratch<T> scratch(scratchSize(p));
-        loops.attend(p, first, last, yTo, bigTo, scratch.get());
+        loops.attend(p, first * unit, last * unit, yTo, bigTo, scratch.get());
     });
     Tensor mixed = multiply<T>(vectors, w.mix, nullptr, 3 * hidden);
     Tensor gates = multiply<T>(y, w.output, w.outputBias.const_data_ptr<T>(), 3 * hidden);
@@ -110,7 +112,7 @@ AttendProblem<T> describe(const Tensor& vectors, const Tensor& index, const Tens
 
 Pair attentionLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& index, const Tensor& mask,
         const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
-        int64_t heads, bool vectorEnvelope, double epsilon) {
+        int64_t heads, bool vectorEnvelope, double epsilon, int64_t block) {
     TORCH_CHECK(weights.size() == 9, "openmm_unisim::attention_layer takes nine arrays of weights.");
     checkInference("attention_layer", {scalars, vectors, edges, arrows, envelope, weights[2]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
@@ -121,6 +123,10 @@ Pair attentionLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& 
         auto p = describe<scalar_t>(v, sources, real, u, c, heads, vectorEnvelope);
         TORCH_CHECK(weights[7].size(1) == features.size(2) && weights[8].size(0) == p.width(),
                 "openmm_unisim::attention_layer was given filters of other sizes; prepare the module again.");
+        TORCH_CHECK(block == 0 || (block == p.slots && x.size(0) % block == 0),
+                "openmm_unisim::attention_layer takes blocks that are fully connected; check the neighbour "
+                "table.");
+        p.block = block <= LARGEST_BLOCK ? block : 0;
         p.features = features.size(2);
         p.edges = features.const_data_ptr<scalar_t>();
         p.panels = weights[7].const_data_ptr<scalar_t>();
@@ -214,9 +220,8 @@ Pair gatedHead(
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
     library.def("linear(Tensor x, Tensor panels, Tensor bias) -> Tensor");
     library.def("attention_layer(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor "
-                "edge_features, "
-                "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "
-                "float epsilon) -> (Tensor, Tensor)");
+                "edge_features, Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, "
+                "bool vector_envelope, float epsilon, int symmetric_block) -> (Tensor, Tensor)");
     library.def(
             "attention_radial(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor distance, "
             "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "

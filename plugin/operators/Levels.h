@@ -24,6 +24,8 @@ template <typename T>
 struct AttendProblem {
     int64_t slots, hidden, heads, arrowCount, features;
     bool vectorEnvelope;
+    int64_t block; // > 0: blocks of so many atoms are fully connected, and edge features of (i, j) and (j, i)
+                   // equal
     const int64_t* index;
     const bool* mask;
     const T *nodes, *vectors, *arrows, *envelope;
@@ -72,8 +74,8 @@ struct Kernels {
     /** Sum of tabulated functions times the sources' values, in scratch of `width`. */
     void (*radialSum)(const RadialKnots<T>&, const T* values, const int64_t* index, const T* distance,
             const T* weights, int64_t rows, int64_t slots, int64_t width, T* result, T* scratch);
-    /** Edges of one destination after another. */
-    void (*embedEdges)(const EdgeProblem<T>&, int64_t first, int64_t last, T* embedded, T* arrows,
+    /** Edges of one copy of the molecule after another. */
+    void (*embedEdges)(const EdgeProblem<T>&, int64_t firstCopy, int64_t lastCopy, T* embedded, T* arrows,
             T* envelope, T* scratch);
     /** C = A B + bias, see SmallProduct.h. */
     void (*product)(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
@@ -96,7 +98,8 @@ struct Kernels {
 /** Numbers that the scratch of one thread must hold. */
 template <typename T>
 int64_t scratchSize(const AttendProblem<T>& problem) {
-    return (problem.slots + 2) * problem.width() + 6 * problem.hidden + 4 * problem.heads;
+    int64_t rows = problem.slots + 2 + problem.block * (problem.block + 1) / 2;
+    return rows * problem.width() + 6 * problem.hidden + 4 * problem.heads;
 }
 
 /** The loops at the best instruction set that this processor has. */

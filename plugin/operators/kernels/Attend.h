@@ -58,6 +58,34 @@ struct LinearFilters {
     }
 };
 
+/** The same where (i, j) and (j, i) have equal features: those of a whole block, i <= j, are made at once. */
+template <typename T>
+struct PairFilters {
+    const AttendProblem<T>& p;
+    T* rows;
+
+    /** Pairs of the block before those of its atom `own`. */
+    int64_t before(int64_t own) const {
+        return own * p.block - own * (own - 1) / 2;
+    }
+    void begin(int64_t destination) {
+        if (destination % p.block != 0)
+            return;
+        int64_t width = p.width(), count = before(p.block) * width;
+        for (int64_t own = 0; own < p.block; own++)
+            product<T>(p.edges + ((destination + own) * p.slots + own) * p.features, p.features, p.panels,
+                    p.bias, p.block - own, p.features, width, rows + before(own) * width, width);
+        T* values = rows;
+#pragma omp simd
+        for (int64_t c = 0; c < count; c++)
+            values[c] = silu(values[c]);
+    }
+    const T* row(int64_t destination, int64_t slot) {
+        int64_t own = destination % p.block, low = own < slot ? own : slot, high = own < slot ? slot : own;
+        return rows + (before(low) + high - low) * p.width();
+    }
+};
+
 /**
  * Functions of the distance as cubic Hermite splines of u(r) = 1 - exp(-decay r) + slope r, whose knots are
  * `spacing` apart (openmm_unisim/model/radial_table.py): rows of `knots` are [value, derivative * spacing].

@@ -65,13 +65,12 @@ inline T soften(T x, T limit) {
     return x / T(__builtin_sqrt(T(1) + (x / limit) * (x / limit)));
 }
 
-/** Features, arrows and envelope of slot k of destination i; returns nothing that needs the weights. */
+/** Length and arrows of slot k of destination i. */
 template <typename T>
-inline void describeEdge(const EdgeProblem<T>& p, int64_t i, int64_t k, T* features, T* arrows, T* envelope) {
-    int64_t copy = i / p.atoms, own = i % p.atoms, j = copy * p.atoms + k, kind = p.kinds[own * p.atoms + k];
-    T direction[3], before[3], relative[3], squared = 0;
+inline T pointAlong(const EdgeProblem<T>& p, int64_t i, int64_t k, T* arrows) {
+    int64_t j = i / p.atoms * p.atoms + k;
+    T direction[3], relative[3], squared = 0;
     T length = lengthOf(p.points + 3 * i, p.points + 3 * j, direction);
-    T start = lengthOf(p.initial + 3 * i, p.initial + 3 * j, before);
     for (int c = 0; c < 3; c++) {
         relative[c] = p.moved[3 * j + c] - p.moved[3 * i + c];
         squared += relative[c] * relative[c];
@@ -81,8 +80,15 @@ inline void describeEdge(const EdgeProblem<T>& p, int64_t i, int64_t k, T* featu
         arrows[2 * c] = direction[c];
         arrows[2 * c + 1] = relative[c] * bound;
     }
-    *envelope = cosineEnvelope(length, p.cutoff);
-    radialBasis(p, length, *envelope, features);
+    return length;
+}
+
+/** Features of slot k of destination i, the same as those of slot i of destination k. */
+template <typename T>
+inline void describeEdge(const EdgeProblem<T>& p, int64_t i, int64_t k, T length, T envelope, T* features) {
+    int64_t copy = i / p.atoms, own = i % p.atoms, j = copy * p.atoms + k, kind = p.kinds[own * p.atoms + k];
+    T before[3], start = lengthOf(p.initial + 3 * i, p.initial + 3 * j, before);
+    radialBasis(p, length, envelope, features);
     features += p.radial;
     if (p.both) {
         radialBasis(p, start, cosineEnvelope(start, p.cutoff), features);
@@ -105,23 +111,35 @@ inline void activateRow(T* values, int64_t count) {
         values[c] = silu(values[c]);
 }
 
-/** `scratch` holds slots * (features + inner) numbers. */
+/**
+ * Edges of whole copies of the molecule; features and embedding are made for i <= j and copied to (j, i).
+ * `scratch` holds slots * (features + inner) numbers.
+ */
 template <typename T>
-void embedEdges(const EdgeProblem<T>& p, int64_t first, int64_t last, T* embedded, T* arrows, T* envelope,
-        T* scratch) {
-    int64_t width = p.featureCount(), slots = p.atoms;
+void embedEdges(const EdgeProblem<T>& p, int64_t firstCopy, int64_t lastCopy, T* embedded, T* arrows,
+        T* envelope, T* scratch) {
+    int64_t width = p.featureCount(), slots = p.atoms, outputs = p.outputCount;
     T *features = scratch, *inner = scratch + slots * width;
-    for (int64_t i = first; i < last; i++) {
-        for (int64_t k = 0; k < slots; k++)
-            describeEdge(
-                    p, i, k, features + k * width, arrows + (i * slots + k) * 6, envelope + i * slots + k);
+    for (int64_t i = firstCopy * slots; i < lastCopy * slots; i++) {
+        int64_t own = i % slots, rows = slots - own, edge = i * slots;
+        for (int64_t k = 0; k < slots; k++) {
+            T length = pointAlong(p, i, k, arrows + (edge + k) * 6);
+            envelope[edge + k] = cosineEnvelope(length, p.cutoff);
+            if (k >= own)
+                describeEdge(p, i, k, length, envelope[edge + k], features + (k - own) * width);
+        }
         product<T>(
-                features, width, p.firstPanels, p.firstBias, slots, width, p.innerCount, inner, p.innerCount);
-        activateRow(inner, slots * p.innerCount);
-        T* result = embedded + i * slots * p.outputCount;
-        product<T>(inner, p.innerCount, p.secondPanels, p.secondBias, slots, p.innerCount, p.outputCount,
-                result, p.outputCount);
-        activateRow(result, slots * p.outputCount);
+                features, width, p.firstPanels, p.firstBias, rows, width, p.innerCount, inner, p.innerCount);
+        activateRow(inner, rows * p.innerCount);
+        T* result = embedded + (edge + own) * outputs;
+        product<T>(inner, p.innerCount, p.secondPanels, p.secondBias, rows, p.innerCount, outputs, result,
+                outputs);
+        activateRow(result, rows * outputs);
+        for (int64_t k = own + 1; k < slots; k++) {
+            T* mirrored = embedded + (edge + (k - own) * slots + own) * outputs;
+            for (int64_t c = 0; c < outputs; c++)
+                mirrored[c] = result[(k - own) * outputs + c];
+        }
     }
 }
 

@@ -9,10 +9,12 @@ namespace {
 
 template <typename T, int W>
 void attendWith(const AttendProblem<T>& p, int64_t first, int64_t last, T* scalars, T* vectors, T* scratch) {
-    if (p.table.knots == nullptr)
-        attendRows<T, W, LinearFilters<T>>(p, first, last, scalars, vectors, scratch);
-    else
+    if (p.table.knots != nullptr)
         attendRows<T, W, RadialFilters<T>>(p, first, last, scalars, vectors, scratch);
+    else if (p.block > 0)
+        attendRows<T, W, PairFilters<T>>(p, first, last, scalars, vectors, scratch);
+    else
+        attendRows<T, W, LinearFilters<T>>(p, first, last, scalars, vectors, scratch);
 }
 
 template <typename T>
