@@ -68,7 +68,8 @@ std::tuple<Tensor, Tensor, Tensor> embedEdges(const Tensor& points, const Tensor
         scalar_t *embeddedTo = embedded.data_ptr<scalar_t>(), *arrowsTo = arrows.data_ptr<scalar_t>();
         scalar_t* envelopeTo = envelope.data_ptr<scalar_t>();
         overDestinations(points.size(0), 1, [&](int64_t first, int64_t last) {
-            Scratch<scalar_t> scratch(slots * (p.featureCount() + p.innerCount));
+            int64_t pairs = slots * (slots + 1) / 2;
+            Scratch<scalar_t> scratch(pairs * (p.featureCount() + p.innerCount + p.outputCount));
             kernels<scalar_t>().embedEdges(p, first, last, embeddedTo, arrowsTo, envelopeTo, scratch.get());
         });
     });

@@ -99,7 +99,7 @@ struct Kernels {
 template <typename T>
 int64_t scratchSize(const AttendProblem<T>& problem) {
     int64_t rows = problem.slots + 2 + problem.block * (problem.block + 1) / 2;
-    return rows * problem.width() + 6 * problem.hidden + 4 * problem.heads;
+    return rows * (problem.width() + problem.features) + 6 * problem.hidden + 4 * problem.heads;
 }
 
 /** The loops at the best instruction set that this processor has. */

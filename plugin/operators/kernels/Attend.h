@@ -71,10 +71,14 @@ struct PairFilters {
     void begin(int64_t destination) {
         if (destination % p.block != 0)
             return;
-        int64_t width = p.width(), count = before(p.block) * width;
-        for (int64_t own = 0; own < p.block; own++)
-            product<T>(p.edges + ((destination + own) * p.slots + own) * p.features, p.features, p.panels,
-                    p.bias, p.block - own, p.features, width, rows + before(own) * width, width);
+        int64_t width = p.width(), pairs = before(p.block), count = pairs * width;
+        T *gathered = rows + count, *to = gathered; // in one product: it is slow for few rows
+        for (int64_t own = 0; own < p.block; own++) {
+            const T* from = p.edges + ((destination + own) * p.slots + own) * p.features;
+            for (int64_t c = 0; c < (p.block - own) * p.features; c++)
+                *to++ = from[c];
+        }
+        product<T>(gathered, p.features, p.panels, p.bias, pairs, p.features, width, rows, width);
         T* values = rows;
 #pragma omp simd
         for (int64_t c = 0; c < count; c++)

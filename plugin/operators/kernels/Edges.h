@@ -111,35 +111,43 @@ inline void activateRow(T* values, int64_t count) {
         values[c] = silu(values[c]);
 }
 
+/** Copy rows for i <= j, in their order, to (i, j) and (j, i). */
+template <typename T>
+inline void spreadPairs(const T* pairs, int64_t atoms, int64_t width, T* result) {
+    for (int64_t i = 0; i < atoms; i++)
+        for (int64_t j = i; j < atoms; j++, pairs += width)
+            for (int64_t c = 0; c < width; c++)
+                result[(i * atoms + j) * width + c] = result[(j * atoms + i) * width + c] = pairs[c];
+}
+
 /**
- * Edges of whole copies of the molecule; features and embedding are made for i <= j and copied to (j, i).
- * `scratch` holds slots * (features + inner) numbers.
+ * Edges of whole copies of the molecule; features and embedding are made for i <= j. `scratch` holds
+ * atoms (atoms + 1) / 2 * (features + inner + outputs) numbers.
  */
 template <typename T>
 void embedEdges(const EdgeProblem<T>& p, int64_t firstCopy, int64_t lastCopy, T* embedded, T* arrows,
         T* envelope, T* scratch) {
-    int64_t width = p.featureCount(), slots = p.atoms, outputs = p.outputCount;
-    T *features = scratch, *inner = scratch + slots * width;
-    for (int64_t i = firstCopy * slots; i < lastCopy * slots; i++) {
-        int64_t own = i % slots, rows = slots - own, edge = i * slots;
-        for (int64_t k = 0; k < slots; k++) {
-            T length = pointAlong(p, i, k, arrows + (edge + k) * 6);
-            envelope[edge + k] = cosineEnvelope(length, p.cutoff);
-            if (k >= own)
-                describeEdge(p, i, k, length, envelope[edge + k], features + (k - own) * width);
-        }
+    int64_t width = p.featureCount(), atoms = p.atoms, pairs = atoms * (atoms + 1) / 2;
+    T *features = scratch, *inner = features + pairs * width, *outer = inner + pairs * p.innerCount;
+    for (int64_t copy = firstCopy; copy < lastCopy; copy++) {
+        T* next = features;
+        for (int64_t i = copy * atoms; i < (copy + 1) * atoms; i++)
+            for (int64_t k = 0; k < atoms; k++) {
+                int64_t edge = i * atoms + k;
+                T length = pointAlong(p, i, k, arrows + edge * 6);
+                envelope[edge] = cosineEnvelope(length, p.cutoff);
+                if (k < i % atoms)
+                    continue;
+                describeEdge(p, i, k, length, envelope[edge], next);
+                next += width;
+            }
         product<T>(
-                features, width, p.firstPanels, p.firstBias, rows, width, p.innerCount, inner, p.innerCount);
-        activateRow(inner, rows * p.innerCount);
-        T* result = embedded + (edge + own) * outputs;
-        product<T>(inner, p.innerCount, p.secondPanels, p.secondBias, rows, p.innerCount, outputs, result,
-                outputs);
-        activateRow(result, rows * outputs);
-        for (int64_t k = own + 1; k < slots; k++) {
-            T* mirrored = embedded + (edge + (k - own) * slots + own) * outputs;
-            for (int64_t c = 0; c < outputs; c++)
-                mirrored[c] = result[(k - own) * outputs + c];
-        }
+                features, width, p.firstPanels, p.firstBias, pairs, width, p.innerCount, inner, p.innerCount);
+        activateRow(inner, pairs * p.innerCount);
+        product<T>(inner, p.innerCount, p.secondPanels, p.secondBias, pairs, p.innerCount, p.outputCount,
+                outer, p.outputCount);
+        activateRow(outer, pairs * p.outputCount);
+        spreadPairs(outer, atoms, p.outputCount, embedded + copy * atoms * atoms * p.outputCount);
     }
 }
 
