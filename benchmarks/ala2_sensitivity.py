@@ -28,7 +28,12 @@ from openmm_unisim.evaluation.estimators.distributions import same_size_floor, t
 from openmm_unisim.evaluation.estimators.features import ResidueTorsions, backbone_torsions
 from openmm_unisim.evaluation.estimators.kinetics import assign_basin, population
 from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
-from openmm_unisim.evaluation.reference import shipped_reference
+from openmm_unisim.evaluation.reference import (
+    TorsionReference,
+    read_compact_reference,
+    shipped_reference,
+    write_compact_reference,
+)
 from openmm_unisim.evaluation.run.score import score_ala2
 from openmm_unisim.evaluation.trajectories import load_topology, load_trajectory
 from openmm_unisim.memory import keep_freed_memory
@@ -128,9 +133,29 @@ def sample_md(molecule: Molecule, temperature: float, nanoseconds: float) -> Res
     return backbone_torsions(frames, mdtraj.Topology.from_openmm(molecule.topology))[0]
 
 
-def temperature(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Rows over the temperature of MD."""
+def kept_md(
+    molecule: Molecule, temperature: float, nanoseconds: float, folder: Path | None
+) -> ResidueTorsions:
+    """`sample_md`, or what was kept of it in `folder`."""
+    if folder is None:
+        return sample_md(molecule, temperature, nanoseconds)
+    path = folder / f"md_{temperature:g}K_{nanoseconds:g}ns.npz"
+    if not path.exists():
+        found = sample_md(molecule, temperature, nanoseconds)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_compact_reference(path, TorsionReference(path.stem, [found], FRAME_PS))
+        print(f"{temperature:g} K sampled", flush=True)
+    return read_compact_reference(path).torsions[0]
+
+
+def temperature(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Rows over the temperature of MD; None without a trajectory to compare with (the MD is kept)."""
     molecule = load_molecule("ACE-ALA-NME")
+    sampled = {
+        kelvin: kept_md(molecule, kelvin, arguments.nanoseconds, arguments.keep) for kelvin in TEMPERATURES
+    }
+    if arguments.trajectory is None:
+        return None
     atoms, _ = load_topology(arguments.trajectory / "topology.pdb")
     model = backbone_torsions(
         load_trajectory(arguments.trajectory / "trajectory.xtc", atoms).positions, atoms
@@ -142,8 +167,7 @@ def temperature(arguments: argparse.Namespace) -> dict[str, Any]:
         "phi_psi"
     ]
     rows = []
-    for kelvin in TEMPERATURES:
-        md = sample_md(molecule, kelvin, arguments.nanoseconds)
+    for kelvin, md in sampled.items():
         alpha = population(assign_basin(md.psi) == 0)
         assert alpha is not None
         to_judge = torsion_js_distances(md.phi[::5], md.psi[::5], judge.phi, judge.psi)["phi_psi"]
@@ -175,7 +199,8 @@ def main() -> None:
     first.add_argument("--copies", type=int, default=50)
     first.add_argument("--jumps", type=int, default=40)
     second = commands.add_parser("temperature")
-    second.add_argument("--trajectory", type=Path, required=True, help="run folder of ala2")
+    second.add_argument("--trajectory", type=Path, help="run folder of ala2; without it MD is made and kept")
+    second.add_argument("--keep", type=Path, help="folder for the torsions of the MD, read if there")
     second.add_argument("--nanoseconds", type=float, default=20.0, help="of MD at each temperature")
     for command in (first, second):
         command.add_argument("--json", type=Path)
@@ -184,6 +209,8 @@ def main() -> None:
     keep_freed_memory()
     torch.set_flush_denormal(True)
     record = {"noise": noise, "temperature": temperature}[arguments.command](arguments)
+    if record is None:
+        return
     record["provenance"] = provenance(seed=1)
     path = arguments.json or RESULTS / f"ala2_sensitivity_{arguments.command}.json"
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

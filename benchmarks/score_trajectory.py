@@ -5,7 +5,7 @@
 
 A trajectory is an .npz with `positions` (nm), (n_frames, n_atoms, 3) or (n_copies, n_frames, n_atoms, 3), or
 anything that mdtraj reads. Without --reference the shipped one is used. Several files are independent
-copies of equal length. Definitions: openmm_unisim/evaluation/{distributions,kinetics,validity}.py.
+copies of equal length. Definitions: openmm_unisim/evaluation/estimators/{distributions,kinetics,validity}.py.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from typing import Any
 import mdtraj
 import numpy as np
 
-from openmm_unisim.errors import ConfigError, DataError
-from openmm_unisim.evaluation.estimators.features import backbone_torsions
+from openmm_unisim.errors import ConfigError, DataError, UniSimError
+from openmm_unisim.evaluation.estimators.distributions import js_distance, torsion_histogram_2d
+from openmm_unisim.evaluation.estimators.features import ResidueTorsions, backbone_torsions
 from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
 from openmm_unisim.evaluation.page.jsonable import jsonable
 from openmm_unisim.evaluation.reference import (
@@ -33,7 +34,7 @@ from openmm_unisim.provenance import provenance, sha256_of_file
 
 def load_copies(path: Path, topology: mdtraj.Topology) -> np.ndarray:
     """Positions of one file, shape (n_copies, n_frames, n_atoms, 3), nm."""
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         with np.load(path, allow_pickle=False) as archive:
             if "positions" in archive and archive["positions"].ndim == 4:
                 return archive["positions"]
@@ -77,7 +78,33 @@ def score(arguments: argparse.Namespace) -> dict[str, Any]:
         flat, topology, structure, force_field_bond_lengths(topology)
     ).as_dict()
     scores["reference_name"] = reference.name
+    if arguments.pieces > 1:
+        judge = reference.torsions[0]
+        scores["pieces"] = pieces(
+            residues[0].phi.reshape(shape), residues[0].psi.reshape(shape), judge, arguments
+        )
     return scores
+
+
+def pieces(
+    phi: np.ndarray, psi: np.ndarray, reference: ResidueTorsions, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """JS distance of phi/psi of consecutive pieces of (n_copies, n_frames): what a shorter run scores."""
+    judge = torsion_histogram_2d(reference.phi, reference.psi)
+    length = phi.shape[1] // arguments.pieces
+    distances = [
+        js_distance(
+            torsion_histogram_2d(*(angle[:, first : first + length].ravel() for angle in (phi, psi))), judge
+        )
+        for first in range(0, length * arguments.pieces, length)
+    ]
+    return {
+        "pieces": arguments.pieces,
+        "n_frames": length * phi.shape[0],
+        "js_phi_psi": distances,
+        "mean": float(np.mean(distances)),
+        "std": float(np.std(distances, ddof=1)),
+    }
 
 
 def _reference(arguments: argparse.Namespace, topology: mdtraj.Topology) -> TorsionReference:
@@ -102,6 +129,11 @@ def print_summary(scores: dict[str, Any]) -> None:
         print(f"JS {key:8s} {js[key]:.4f}   MD floor {floor[key]['mean']:.4f} +- {floor[key]['std']:.4f}")
     for key in ("stay_alpha", "stay_beta", "population_alpha", "population_phi_positive"):
         print(f"{key:24s} {_text(scores['model'][key])}   MD {_text(scores['reference'][key])}")
+    if "pieces" in scores:
+        found = scores["pieces"]
+        print(
+            f"JS phi_psi of {found['n_frames']} frames: {found['mean']:.4f}, spread of one {found['std']:.4f}"
+        )
     validity = scores["validity"]
     print(
         {
@@ -124,10 +156,14 @@ def main() -> None:
         "--lag-frames", type=int, default=1, help="frames of the trajectory to a lag (default 1)"
     )
     parser.add_argument("--skip", type=int, default=0, help="frames to drop at the start of each copy")
+    parser.add_argument("--pieces", type=int, default=1, help="also score as many shorter runs")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling behind the floor")
     parser.add_argument("--json", type=Path, help="write everything there")
     arguments = parser.parse_args()
-    scores = score(arguments)
+    try:
+        scores = score(arguments)
+    except UniSimError as error:
+        parser.exit(2, f"Error: {error}\n")
     print_summary(scores)
     if arguments.json is not None:
         files = {str(path): sha256_of_file(path) for path in arguments.trajectory}

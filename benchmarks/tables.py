@@ -25,6 +25,8 @@ from typing import Any
 from openmm_unisim.errors import DataError, UniSimError
 from openmm_unisim.evaluation.page.markdown import markdown_table, section_table
 from openmm_unisim.evaluation.page.metric_text import metric_row, significant, with_error
+from openmm_unisim.pretrained.registry import registered_models
+from openmm_unisim.provenance import sha256_of_file
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -103,7 +105,23 @@ def _with_source(table: str, record: dict[str, Any], files: Sequence[str]) -> st
     commit, changed, _ = str(source.get("commit", "unknown")).partition("+")
     names = " and ".join(f"`benchmarks/results/{name}`" for name in files)
     commit = commit[:10] + ("+dirty" if changed else "")
-    return f"{table}\n\n{names}, commit `{commit}`, {source.get('machine', 'machine unknown')}."
+    machine = source.get("machine", "machine unknown")
+    other = " **Of other weights than those shipped now.**" if of_other_weights(record) else ""
+    return f"{table}\n\n{names}, commit `{commit}`, {machine}.{other}"
+
+
+def of_other_weights(record: dict[str, Any]) -> bool:
+    """Whether a result names a model or weights that no shipped model has; False where it names none."""
+    source = record.get("provenance") or {}
+    source = source[-1] if isinstance(source, list) else source
+    named = {record.get("identity", {}).get("model"), record.get("model_sha256"), source.get("weights")} - {
+        None
+    }
+    shipped = {model.sha256 for model in registered_models().values()}
+    for model in registered_models().values():
+        weights = model.path.with_name("weights.safetensors")
+        shipped |= {sha256_of_file(weights)} if weights.exists() else set()
+    return bool(named - shipped)
 
 
 def rows_table(record: dict[str, Any]) -> str:

@@ -133,6 +133,7 @@ def benchmark_efficiency(settings: EfficiencySettings, report: Report = lambda t
     record = file.continued(job.identity) or {
         "identity": job.identity, "statement": list(STATEMENT), "runs": [], "summary": None, "provenance": [],
     }  # fmt: skip
+    job.check_md_file()
     record["provenance"].append(provenance(settings=jsonable(asdict(settings))))
     for key, choose in (("unisim", job.choose_unisim), ("md", job.choose_md)):
         if key not in record:
@@ -215,6 +216,11 @@ class _Job:
         same = shipped is not None and shipped.details.get("temperature_K") == self._temperature
         return shipped if same else None
 
+    def check_md_file(self) -> None:
+        """A file of `benchmark md` that can't be used is told before anything is timed."""
+        if self._settings.md is not None:
+            self._check_md(read_result(self._settings.md, "md", MD_FORMAT), self._settings.md)
+
     def choose_md(self, report: Report) -> dict[str, Any]:
         """Platform and time step of MD at its best, and where that is known from."""
         path = self._settings.md
@@ -231,11 +237,15 @@ class _Job:
 
     def _check_md(self, result: dict[str, Any], path: Path) -> None:
         wanted = {
-            "input": (result["input_sha256"], self.identity["input"]),
             "environment": (result["settings"]["environment"], self._environment),
             "temperature": (result["settings"]["temperature"], self._temperature),
             "friction": (result["settings"]["friction"], self._settings.friction),
         }
+        if result["input_sha256"] != self.identity["input"]:
+            raise ConfigError(
+                f"'{path}' is of another molecule ({result['molecule']['name']}) than {self._settings.input}; run "
+                "`benchmark md` for it or leave --md out."
+            )
         for name, (found, needed) in wanted.items():
             if found != needed:
                 raise ConfigError(

@@ -49,7 +49,7 @@ class ResultFile:
     def __init__(self, path: Path | None, benchmark: str, formats: int):
         self._path, self._benchmark, self._format = path, benchmark, formats
         if path is not None:
-            check_writable(path)
+            check_writable(path, "{")
 
     def continued(self, identity: dict[str, Any]) -> dict[str, Any] | None:
         """The record begun with the same identity, or None if there is no file.

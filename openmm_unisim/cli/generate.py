@@ -19,7 +19,7 @@ def generate(
     environment: Annotated[str, typer.Option(help="vacuum or obc2.")] = "obc2",
     nanoseconds: Annotated[float, typer.Option(help="Stored length of each walker, ns.")] = 10.0,
     walkers: Annotated[
-        int, typer.Option(help="Independent walkers a molecule, with seeds seed, seed+1, ...")
+        int, typer.Option(min=1, help="Independent walkers a molecule, with seeds seed, seed+1, ...")
     ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first walker (>= 1).")] = 1,
     temperature: Annotated[float, typer.Option(help="K.")] = 300.0,

@@ -79,6 +79,8 @@ def simulate(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
         md_timing, checkpoint_interval, repair,
     )  # fmt: skip
+    if reference is not None:
+        _check_reference(reference, settings)
     with _observer(settings) as observer:
         record = run_simulation(settings, resume=resume, observer=observer)
     if record["status"] == "interrupted":
@@ -91,6 +93,16 @@ def simulate(
     if report:
         write_report(output, reference or "auto")
         print(f"Report: {output / 'report.html'}")
+
+
+def _check_reference(reference: Path, settings: "RunSettings") -> None:
+    """A trajectory that can't be read, or of other atoms, is told before the jumps and not after them."""
+    import mdtraj
+
+    from ..evaluation.reference import trajectory_reference
+    from ..simulation.preparation import load_input
+
+    trajectory_reference(reference, mdtraj.Topology.from_openmm(load_input(settings).topology))
 
 
 @contextmanager

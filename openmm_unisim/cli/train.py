@@ -18,10 +18,14 @@ def vector_field(
     config: Annotated[Path, typer.Argument(help="JSON file of VectorFieldConfig.")],
     output: Annotated[Path, typer.Option(help="Run folder; a run in it is continued.")],
     steps: Annotated[int, typer.Option(help="Replaces the config's number of steps if given.")] = 0,
+    start: Annotated[
+        Path | None, typer.Option("--start-from", help="Replaces the config's start_from if given.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="torch threads.")] = 1,
 ) -> None:
     """Train the conditioned vector field; resumes exactly from the run folder."""
     import torch
+    from pydantic import ValidationError
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..errors import ConfigError
@@ -34,10 +38,18 @@ def vector_field(
     torch.set_flush_denormal(True)  # denormals in radial tails cost a factor of three
     try:
         settings = VectorFieldConfig.model_validate_json(config.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"'{config}' is not a valid training configuration: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"'{config}' can't be read ({error.strerror}); give a JSON file.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigError(
+            f"'{config}' is not a valid training configuration: {where}: {first['msg']}; see VectorFieldConfig."
+        ) from error
     if steps:
         settings = settings.model_copy(update={"steps": steps})
+    if start is not None:
+        settings = settings.model_copy(update={"start_from": str(start)})
     trainer = VectorFieldTrainer(settings, output)
     columns = (
         TextColumn("{task.description}"),

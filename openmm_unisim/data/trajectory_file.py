@@ -2,7 +2,7 @@
 
 Contents: `positions` (n_frames, n_atoms, 3) as integers of `precision_nm`, `potential_energy` (n_frames,) kJ/mol,
 `checkpoint` (OpenMM's binary state at the last frame), and attributes with everything needed to interpret and to
-repeat the run. Forces are not stored: they follow from positions and the recorded force field.
+repeat the run. Forces are not stored: `forces.recomputed_forces` makes them on load.
 
 A file grows by whole blocks. Each block is appended to a copy which then replaces the file in one rename, so that a
 kill at any moment leaves a complete file with a checkpoint that belongs to its last frame.
@@ -124,10 +124,12 @@ def read_progress(path: str | Path) -> tuple[int, bytes, dict[str, Any]]:
 
 
 def _opened(path: str | Path) -> h5py.File:
+    if not Path(path).is_file():
+        raise DataError(f"There is no trajectory file '{path}'; make it with `openmm-unisim generate`.")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"'{path}' can't be opened as HDF5 ({error}); generate it again.") from error
+        raise DataError(f"'{path}' is damaged or no HDF5 file ({error}); generate it again.") from error
     if file.attrs.get("format") != FORMAT or int(file.attrs.get("format_version", 0)) > FORMAT_VERSION:
         file.close()
         raise DataError(

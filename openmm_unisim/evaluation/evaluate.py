@@ -90,7 +90,7 @@ def write_evaluation(
         If an output can't be written; looked at before anything is computed.
     """
     settings = settings or EvaluationSettings()
-    _check_outputs(json_path, html_path, markdown_path)
+    _check_outputs((json_path, "{"), (html_path, "<!DOCTYPE html>"), (markdown_path, "# Evaluation"))
     _check_numbers(
         seed, model_spacing_ps=model_spacing_ps, reference_spacing_ps=reference_spacing_ps, block_ps=block_ps
     )
@@ -165,11 +165,13 @@ def _check_numbers(seed: int, **durations: float | None) -> None:
             raise ConfigError(f"{name} = {value} is no duration; give a positive number of ps.")
 
 
-def _check_outputs(*paths: str | Path | None) -> None:
-    """Refuse an output path at once instead of after a minute of work."""
-    targets = [Path(path) for path in paths if path is not None]
-    for target in targets:
-        check_writable(target)
+def _check_outputs(*outputs: tuple[str | Path | None, str]) -> None:
+    """Refuse an output path at once instead of after a minute of work; each with how such a file begins."""
+    targets = []
+    for path, begins in outputs:
+        if path is not None:
+            check_writable(path, begins)
+            targets.append(Path(path))
     if len({target.resolve() for target in targets}) < len(targets):
         raise ConfigError("two outputs have one path; give JSON, HTML and Markdown a file each.")
 

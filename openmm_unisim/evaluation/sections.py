@@ -17,6 +17,7 @@ from .estimators.frame_energies import frame_energies
 from .estimators.validity import bond_pairs
 from .metric import Metric
 from .metrics.basins import BasinSet
+from .metrics.coordinate_grid import is_rounded
 from .metrics.drift import drift_metrics
 from .metrics.energy_metrics import MOST_FRAMES, EnergyArrays, energy_metrics, has_constant_lengths
 from .metrics.ensemble_check import KEY as ENSEMBLE_KEY
@@ -233,6 +234,11 @@ def _energy_section(
         note += (
             " The reference has constrained bonds to hydrogen, so total energies are compared with those of flexible "
             "MD that come with the package."
+        )
+    if flexible is not None and is_rounded(comparison.model):
+        note += (
+            " The model's coordinates are rounded (XTC), which those of that MD aren't: the shift holds up to half a "
+            "kT of rounding."
         )
     metrics, arrays = energy_metrics(
         comparison,

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import mdtraj
 import numpy as np
+from mdtraj.formats.registry import FormatRegistry
 from numpy.typing import NDArray
 from openmm import app, unit
 
@@ -84,7 +85,8 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
         raise
     except Exception as error:  # mdtraj, numpy and h5py each have their own exceptions for broken files
         raise DataError(
-            f"'{path}' can't be read as a trajectory ({_cause(error)}); check that the file is whole."
+            f"'{path}' can't be read as a trajectory ({_cause(error)}); check that the file is whole and of this "
+            "topology."
         ) from error
     topology = own_topology if topology is None else topology
     if topology is None:
@@ -99,6 +101,8 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
 
 def _cause(error: Exception) -> str:
     """A parser's own words where they help a reader; its type where they speak of its insides."""
+    if "same atoms" in str(error):  # mdtraj's words for another number of atoms
+        return "its number of atoms isn't the topology's"
     if isinstance(error, IndexError | KeyError | TypeError) or "pickle" in str(error):
         return "it isn't in the format that its name says"
     return " ".join(str(error).split()) or type(error).__name__
@@ -120,6 +124,10 @@ def _read(path: Path, topology: mdtraj.Topology | None) -> Contents:
         return loaded.xyz, loaded.topology, None
     if topology is None:
         raise DataError(f"'{path}' holds no topology; give a PDB file with it.")
+    if not any(path.name.lower().endswith(known) for known in FormatRegistry.loaders):
+        raise DataError(
+            f"'{path}' has a suffix that no reader knows; give XTC, DCD, PDB, .npz with positions in nm, or HDF5."
+        )
     loaded = mdtraj.load(str(path), top=topology)
     return loaded.xyz, loaded.topology, _spacing(loaded.time) if suffix in _TIMED else None
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .._plugin import load_operators
+from ..checksum import check_sidecar
 from ..errors import ModelFileError
 from ..provenance import sha256_of_file
 from .exporter import quiet_torchscript
@@ -20,12 +21,13 @@ MODEL_ERRORS = (RuntimeError, torch.jit.Error)  # what an eager and a scripted m
 def load_model_file(
     path: str | Path, device: str | torch.device = "cpu", sha256: str | None = None
 ) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
-    """Load a model file for use from Python, after a check of its metadata and (if given) its checksum.
+    """Load a model file for use from Python, after a check of its metadata and its checksums.
 
     Parameters
     ----------
     path : str or Path
-        A model file. Model files are programs: load only those you trust (see `resolve_model`).
+        A model file. Model files are programs: load only those you trust (see `resolve_model`). If
+        ``PATH.sha256`` lies beside it, it must match.
     device : str or torch.device
         Where the weights go.
     sha256 : str, optional
@@ -38,6 +40,7 @@ def load_model_file(
         If the file calls fused operators and the plugin isn't built.
     """
     metadata = read_metadata(path)
+    check_sidecar(Path(path))
     if sha256 is not None and sha256_of_file(path) != sha256:
         raise ModelFileError(f"Model file {path} doesn't have the SHA-256 {sha256}; fetch it again.")
     if metadata.operators:

@@ -12,13 +12,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checksum import DIGEST, check_sha256, check_sidecar
 from ..errors import ModelFileError
-from ..provenance import sha256_of_file
 
 __all__ = ["RegisteredModel", "available_models", "registered_models", "resolve_model"]
 
 FOLDER = Path(__file__).resolve().parent
-_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _RELATIVE_PATH = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)  # stays inside the folder
 
 
@@ -93,7 +92,7 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
             raise ModelFileError(
                 f"{model.path}, the file of model {model.name}, is missing; install openmm_unisim again."
             )
-        _compare(model.path, model.sha256, "the registry", "install openmm_unisim again")
+        check_sha256(model.path, model.sha256, "the registry", "install openmm_unisim again")
         return model.path
     path = Path(name_or_path)
     if not path.exists():
@@ -103,9 +102,7 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
         )
     if not path.is_file():
         raise ModelFileError(f"{path} is not a file; give the .unisim.pt file itself.")
-    sidecar = path.with_name(path.name + ".sha256")
-    if sidecar.exists():
-        _compare(path, _read_sidecar(sidecar), str(sidecar), "fetch or export both again")
+    check_sidecar(path)
     return path
 
 
@@ -115,33 +112,6 @@ def _registered(name: str, entry: dict[str, str], folder: Path) -> RegisteredMod
             raise ModelFileError(
                 f"The registry's {key} {entry[key]!r} of model {name} is no path inside its folder."
             )
-    if not _DIGEST.fullmatch(entry["sha256"]):
+    if not DIGEST.fullmatch(entry["sha256"]):
         raise ModelFileError(f"The registry's sha256 of model {name} isn't 64 hexadecimal digits.")
     return RegisteredModel(name, folder / entry["file"], folder / entry["card"], entry["sha256"].lower())
-
-
-def _read_sidecar(sidecar: Path) -> str:
-    try:
-        with open(sidecar, encoding="utf-8") as stream:
-            first = stream.read(64)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(
-            f"The checksum file {sidecar} can't be read ({error}); remove or replace it."
-        ) from error
-    if not _DIGEST.fullmatch(first):
-        raise ModelFileError(f"The checksum file {sidecar} holds no SHA-256; remove or replace it.")
-    return first.lower()
-
-
-def _compare(path: Path, expected: str, source: str, cure: str) -> None:
-    try:
-        found = sha256_of_file(path)
-    except OSError as error:
-        raise ModelFileError(
-            f"Model file {path} can't be read ({error.strerror}); check its permissions."
-        ) from error
-    if found != expected:
-        raise ModelFileError(
-            f"Model file {path} has the SHA-256 {found[:12]}..., but {source} says {expected[:12]}...; "
-            f"{cure}."
-        )

@@ -123,6 +123,11 @@ def derive_seeds(seed: int) -> tuple[int, int, int]:
     return first, second, third
 
 
+def load_input(settings: RunSettings) -> Molecule:
+    """The molecule of a run, completed where that is asked for."""
+    return repair_structure(settings.input) if settings.repair else load_molecule(settings.input)
+
+
 def prepare_run(settings: RunSettings) -> PreparedRun:
     """Check the settings against the molecule, the model and this machine.
 
@@ -134,7 +139,7 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     settings.check()
     model_path = Path(resolve_model(settings.model))
     metadata = read_metadata(model_path)
-    molecule = repair_structure(settings.input) if settings.repair else load_molecule(settings.input)
+    molecule = load_input(settings)
     warnings: list[str] = []
     protocol = _protocol(settings, metadata, warnings)
     seeds = derive_seeds(settings.seed)
@@ -143,7 +148,8 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     get_platform(platform)
     _warn_of_another_molecule(molecule, metadata, warnings)
     system = protocol.system(molecule)
-    identity = _identity(settings, molecule, model_path, protocol, platform)
+    substeps = settings.substeps or metadata.default_substeps
+    identity = _identity(settings, molecule, model_path, protocol, platform, substeps)
     return PreparedRun(
         settings, molecule, model_path, metadata, protocol, system, integrator, platform, identity, seeds,
         warnings,
@@ -202,14 +208,19 @@ def _hydrogen_mass(masses: str, warnings: list[str]) -> float:
 
 
 def _identity(
-    settings: RunSettings, molecule: Molecule, model_path: Path, protocol: MDProtocol, platform: str
+    settings: RunSettings,
+    molecule: Molecule,
+    model_path: Path,
+    protocol: MDProtocol,
+    platform: str,
+    substeps: int,
 ) -> dict[str, Any]:
     return {
         "input": input_hash(settings.input, molecule),
         "model": sha256_of_file(model_path),
         "environment": protocol.environment,
         "temperature": protocol.temperature_K,
-        "substeps": settings.substeps,
+        "substeps": substeps,
         "seed": settings.seed,
         "platform": platform,
         "policy": settings.policy,

@@ -114,7 +114,9 @@ def initial_record(prepared: PreparedRun, md: dict[str, Any], stereocentres: int
 
 def require_same_run(earlier: dict[str, Any], identity: dict[str, Any]) -> None:
     """Raise `CheckpointError` naming the first entry of `identity` that differs from the `earlier` record."""
-    before = earlier.get("identity", {})
+    before = dict(earlier.get("identity", {}))
+    if before.get("substeps") == 0:  # written before the model's own number was filled in
+        before["substeps"] = earlier["settings"]["substeps"]
     for key, value in identity.items():
         if before.get(key) != value:
             raise CheckpointError(

@@ -61,12 +61,8 @@ void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
     if (node.getIntProperty("version") != VERSION)
         throw OpenMMException("Unsupported version number");
     auto integrator = make_unique<UniSimIntegrator>(node.getStringProperty("modelFile"),
-            node.getDoubleProperty("temperature"), node.getIntProperty("numSubsteps"));
-    if (integrator->getModelHash() != node.getStringProperty("modelSha256"))
-        throw OpenMMException("Model file '" + integrator->getModelFile() +
-                              "' is not the one this UniSimIntegrator was saved with (its SHA-256 is " +
-                              integrator->getModelHash() + ", not " + node.getStringProperty("modelSha256") +
-                              "); put the original file there.");
+            node.getDoubleProperty("temperature"), node.getIntProperty("numSubsteps"),
+            node.getStringProperty("modelSha256"));
     integrator->setStepSize(node.getDoubleProperty("stepSize"));
     integrator->setConstraintTolerance(node.getDoubleProperty("constraintTolerance"));
     integrator->setIntegrationForceGroups(node.getIntProperty("integrationForceGroups"));

@@ -69,6 +69,14 @@ def test_errors_are_sentences(line: str, words: str) -> None:
     assert sentence.startswith("Error: ") and words in sentence and "\n" not in sentence
 
 
+def test_a_file_of_another_kind_is_not_overwritten(tmp_path: Path) -> None:
+    keep = tmp_path / "keep.xtc"
+    keep.write_bytes(b"\x00\x00\x07\xcb of a trajectory")
+    run = CliRunner().invoke(app, ["benchmark", "md", "ACE-ALA-NME", "--json", str(keep)])
+    assert run.exit_code == 2 and "it holds something else" in run.stderr
+    assert keep.read_bytes().startswith(b"\x00\x00\x07\xcb")
+
+
 def test_the_models_own_error_comes_out_of_the_worker(tmp_path: Path) -> None:
     line = f"efficiency ala2 ACE-ALA-NME --temperature 500 --platforms Reference --json {tmp_path / 'x.json'}"
     run = CliRunner().invoke(app, ["benchmark", *line.split()])

@@ -208,6 +208,7 @@ def test_a_residue_that_the_force_field_lacks(
         (("--temperature", "nan"), "not finite"),
         (("--thermalise", "-1"), "at least 0"),
         (("--reference", "nowhere.xtc"), "no reference trajectory 'nowhere.xtc'"),
+        (("--reference", __file__), "a suffix that no reader knows"),  # told before the jumps
     ],
 )
 def test_bad_settings(complaint: Callable[..., str], changes: tuple[str, ...], words: str) -> None:

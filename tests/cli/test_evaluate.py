@@ -107,6 +107,13 @@ def test_files_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> No
         assert cause in complaint(*line(files, **changes), *FAST), (changes, cause)
 
 
+@pytest.mark.parametrize("option", ["--json", "--html", "--markdown"])
+def test_an_input_is_not_overwritten(files: dict[str, Path], option: str) -> None:
+    before = files["model"].read_bytes()
+    assert "it holds something else" in complaint(*line(files), *FAST, option, str(files["model"]))
+    assert files["model"].read_bytes() == before
+
+
 def test_settings_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"name": "x", "basins": []}')

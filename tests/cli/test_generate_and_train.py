@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from openmm_unisim.cli.main import app as program
 from openmm_unisim.data import trajectory_file
+from openmm_unisim.provenance import sha256_of_file
 
 WALKERS = ["ACE-A-NME.vacuum.300K.seed3.h5", "ACE-A-NME.vacuum.300K.seed4.h5"]
 MODEL = {
@@ -77,6 +78,19 @@ def test_training_runs_resumes_and_says_when_it_is_done(raw: Path, tmp_path: Pat
     assert more.exit_code == 0 and "6 steps" in more.stdout, more.output
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6] and lines[-1]["valid"] > 0
+    state = tmp_path / "run" / "run.safetensors"
+    second = [
+        "train",
+        "vector-field",
+        str(config),
+        "--output",
+        str(tmp_path / "second"),
+        "--start-from",
+        str(state),
+    ]
+    assert CliRunner().invoke(program, second).exit_code == 0
+    record = json.loads((tmp_path / "second" / "record.json").read_text())
+    assert record["started_from"] == sha256_of_file(state)
 
 
 def test_a_broken_training_configuration_is_one_sentence(tmp_path: Path, undisturbed: None) -> None:

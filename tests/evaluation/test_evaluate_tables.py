@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from openmm_unisim.pretrained.registry import registered_models
 from tests.evaluation.evaluations import evaluated
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "tables.py"
@@ -43,6 +44,17 @@ def test_rows_with_their_source_and_the_text_around_is_kept(results, tmp_path):
     assert "| n | JS |\n| :-- | --: |\n| a \\| b | 0.1235 |\n| c | n/a |" in text
     assert "`benchmarks/results/substeps.json`, commit `0123456789+dirty`, a machine." in text
     assert "old" not in text and text.endswith("Text after.\n") and text.startswith("# Results\n")
+
+
+@pytest.mark.parametrize("where", ["model_sha256", "identity", "provenance"])
+def test_results_of_other_weights_are_labelled(results, tmp_path, where):
+    sha = registered_models()["ala2"].sha256
+    for name, digest in (("now", sha), ("then", "0" * 64)):
+        hashes = {"model_sha256": digest, "identity": {"model": digest}, "provenance": {"weights": digest}}
+        record = {"columns": ["a"], "rows": [["b"]], where: hashes[where]}
+        (results / f"{name}.json").write_text(json.dumps(record))
+    assert "other weights" not in tables.make_table("now", None, results)
+    assert "other weights" in tables.make_table("then", None, results)
 
 
 def test_writing_twice_changes_nothing_and_check_finds_stale_tables(results, tmp_path, capsys):

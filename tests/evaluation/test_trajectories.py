@@ -63,8 +63,11 @@ def test_broken_files_are_named(tmp_path, topology):
     with pytest.raises(DataError, match=r"absent\.xtc' doesn't exist"):
         load_trajectory(tmp_path / "absent.xtc", topology)
     (tmp_path / "bad.xtc").write_bytes(b"not a trajectory")
-    with pytest.raises(DataError, match="check that the file is whole"):
+    with pytest.raises(DataError, match="check that the file is whole and of this topology"):
         load_trajectory(tmp_path / "bad.xtc", topology)
+    (tmp_path / "bad.what").write_bytes(b"not a trajectory")
+    with pytest.raises(DataError, match="a suffix that no reader knows"):
+        load_trajectory(tmp_path / "bad.what", topology)
     np.savez(tmp_path / "other.npz", coordinates=np.zeros(3))
     with pytest.raises(DataError, match="no 'positions'"):
         load_trajectory(tmp_path / "other.npz", topology)

@@ -116,6 +116,9 @@ def test_a_wrong_checksum_stops_the_loading(tmp_path):
     load_model_file(path, sha256=sha256_of_file(path))
     with pytest.raises(ModelFileError, match="doesn't have the SHA-256 0000"):
         load_model_file(path, sha256="0" * 64)
+    path.with_name(path.name + ".sha256").write_text("0" * 64 + "  toy.unisim.pt\n")
+    with pytest.raises(ModelFileError, match="fetch or export both again"):
+        load_model_file(path)
 
 
 def test_metadata_without_a_model(tmp_path):

@@ -1,4 +1,4 @@
-"""The network that is shipped, in a small size and untrained, on a real molecule: C++ against the twin."""
+"""The form of network that is shipped, small and untrained, and the shipped one itself: C++ against the twin."""
 
 from pathlib import Path
 
@@ -9,13 +9,17 @@ import torch
 from openmm_unisim.export.conditioned import export_conditioned, save_conditioned
 from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from openmm_unisim.model.spread import SpreadHead
+from openmm_unisim.pretrained.registry import resolve_model
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.exactness import PathMetropolis
 from openmm_unisim.simulation.reference import ReferenceJump
 from openmm_unisim.system import Molecule, create_system, load_molecule
 from tests.plugin.systems import jumper, positions_of
 
-CONFIG = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
+CONFIG = ConditionedConfig(
+    hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8, filters=4, refine_layers=1,
+    refine_rbf=6,
+)  # fmt: skip
 PROTOCOL = {
     "name": "ACE-A-NME",
     "environment": "obc2",
@@ -32,6 +36,10 @@ N_JUMPS = 3
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("conditioned")
     field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
+    generator = torch.Generator().manual_seed(4)
+    for parameter in field.parameters():  # filters and refinement start as zero: let them count
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05, generator=generator)
     spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
     weights, path = folder / "tiny.safetensors", folder / "tiny.unisim.pt"
     save_conditioned(weights, field, spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
@@ -55,6 +63,19 @@ def test_jumps_are_those_of_the_twin(model, molecule, platform) -> None:
         assert np.abs(positions_of(simulation) - frame.positions[0]).max() < 1e-5
     assert integrator.getNumAccepted() == N_JUMPS
     assert simulation.context.getTime()._value == pytest.approx(20.0 * N_JUMPS)
+
+
+def test_the_shipped_model_jumps_as_its_twin(molecule, platform) -> None:
+    path = resolve_model("ala2")
+    simulation, _ = jumper(
+        path, molecule.topology, create_system(molecule, "obc2"), molecule.positions, platform, seed=7
+    )
+    jump = ReferenceJump(
+        path, atomic_numbers=molecule.atomic_numbers, bonds=molecule.bonds, temperature=300.0
+    )
+    (frame,) = JumpChain(jump, molecule.positions[None], 7).run(1)
+    simulation.step(1)
+    assert np.abs(positions_of(simulation) - frame.positions[0]).max() < 1e-5
 
 
 def test_path_weights_are_those_of_the_twin(model, molecule) -> None:

@@ -69,6 +69,15 @@ def check_frames(folder, simulation: app.Simulation, lag: float) -> None:
     assert np.allclose(trajectory.xyz[-1], positions_of(simulation), atol=1e-3)
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, also where whoever started the tests ignores it (nohup, cron)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_between_substeps_leaves_the_last_whole_jump(toys) -> None:
     topology, system = free_atoms(N_ATOMS)
     simulation, integrator = jumper(
@@ -87,6 +96,7 @@ def test_ctrl_c_between_substeps_leaves_the_last_whole_jump(toys) -> None:
     integrator.step(1)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_within_a_compound_integrator(toys) -> None:
     """OpenMM's own wrapper knows one kind of exception only."""
     topology, system = free_atoms(N_ATOMS)

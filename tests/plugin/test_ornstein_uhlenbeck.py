@@ -53,7 +53,8 @@ def test_isotropic_substeps_have_the_moments_of_euler_maruyama(toys, n_substeps:
     check_moments(start, end, factor, np.sqrt(variance))
 
 
-def test_isotropic_substeps_converge_with_first_order() -> None:
+def test_the_moments_of_euler_maruyama_converge_with_first_order() -> None:
+    """Of the closed form that the C++ path is held to above; tests/physical measures the order itself."""
     errors = [abs(euler_moments(n)[1] - S**2) for n in (64, 128, 256)]
     assert errors[0] / errors[1] == pytest.approx(2.0, abs=0.25)
     assert errors[1] / errors[2] == pytest.approx(2.0, abs=0.15)

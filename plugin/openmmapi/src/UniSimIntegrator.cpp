@@ -27,10 +27,11 @@ string describe(double value) {
 
 } // namespace
 
-UniSimIntegrator::UniSimIntegrator(const string& modelFile, double temperature, int numSubsteps)
-        : modelFile(modelFile), model(make_shared<UniSimModel>(modelFile)), guidanceForceGroups(0xFFFFFFFF),
-          randomNumberSeed(0), acceptanceMode(AcceptAll), randomizesVelocities(true),
-          counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
+UniSimIntegrator::UniSimIntegrator(
+        const string& modelFile, double temperature, int numSubsteps, const string& expectedHash)
+        : modelFile(modelFile), model(make_shared<UniSimModel>(modelFile, expectedHash)),
+          guidanceForceGroups(0xFFFFFFFF), randomNumberSeed(0), acceptanceMode(AcceptAll),
+          randomizesVelocities(true), counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     Integrator::setStepSize(getLagTime());
     setConstraintTolerance(1e-5);
     setTemperature(temperature);

@@ -209,10 +209,14 @@ struct UniSimModel::Implementation {
     }
 };
 
-UniSimModel::UniSimModel(const string& file) : implementation(new Implementation(file)) {
+UniSimModel::UniSimModel(const string& file, const string& expectedHash)
+        : implementation(new Implementation(file)) {
     Implementation& my = *implementation;
     string content = readFile(my.metadata, file);
     my.hash = computeSha256(content);
+    if (!expectedHash.empty() && my.hash != expectedHash)
+        my.metadata.fail("is not the one that is asked for (its SHA-256 is " + my.hash + ", not " +
+                         expectedHash + "); put the original file there.");
     auto entries = guarded<map<string, string>>(my.metadata,
             "is not a TorchScript archive or is damaged, so fetch "
             "or export it again",

@@ -1,6 +1,7 @@
 #include "internal/UniSimModelMetadata.h"
 #include "UniSimOperators.h"
 #include "openmm/OpenMMException.h"
+#include <algorithm>
 #include <cmath>
 #include <locale>
 #include <sstream>
@@ -10,6 +11,22 @@ using namespace std;
 
 namespace UniSimPlugin {
 
+namespace {
+
+/** Keys of docs/model_file.md by what their values must be. */
+const vector<string> TEXTS = {"environment", "force_field", "masses", "weights_sha256", "torch_version",
+        "source_commit", "training_data", "license"};
+const vector<string> FLAGS = {
+        "periodic", "conditioned_on_initial", "needs_bonds", "rigid_motion_removed", "forces_required"};
+const vector<string> NOT_NEGATIVE = {"cutoff_nm", "friction", "guidance_alpha", "default_guidance_scale"};
+const map<string, vector<string>> CHOICES = {{"symmetry", {"O(3)", "SO(3)"}},
+        {"constraints", {"none", "h-bonds", "all-bonds", "h-angles"}},
+        {"guidance", {"none", "learned", "openmm", "openmm+residual", "resample"}},
+        {"scalar_type", {"float32", "float64"}}};
+const int HEAVIEST_ELEMENT = 118;
+
+} // namespace
+
 UniSimModelMetadata::UniSimModelMetadata(const string& file) : file(file) {
 }
 
@@ -18,6 +35,8 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     if (entries.find("format_version") == entries.end())
         fail("holds no UniSim metadata (no format_version); give a file written by `openmm-unisim export`.");
     double format = getNumber("format_version");
+    if (format < 1 || format != floor(format))
+        fail("has format_version " + getText("format_version") + ", which is no format; export it again.");
     if (format > FORMAT_VERSION)
         fail("has format " + getText("format_version") + ", and this version reads formats up to " +
                 to_string(FORMAT_VERSION) + "; update openmm_unisim or export the model with this version.");
@@ -30,16 +49,28 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     if (getNumber("default_substeps") < 1)
         fail("has default_substeps " + getText("default_substeps") +
                 ", at least 1 is needed; export it again.");
-    string scalarType = getText("scalar_type");
-    if (scalarType != "float32" && scalarType != "float64")
-        fail("has scalar_type '" + scalarType + "'; only float32 and float64 are known, so export it again.");
-    getTemperatureRange();
-    getNumbers("elements");
-    getNumber("default_guidance_scale");
-    getText("guidance");
-    getFlag("forces_required");
-    getFlag("periodic");
-    getFlag("needs_bonds");
+    for (const string& key : TEXTS)
+        getText(key);
+    for (const string& key : FLAGS)
+        getFlag(key);
+    for (const string& key : NOT_NEGATIVE)
+        if (getNumber(key) < 0)
+            fail("has " + key + " " + getText(key) + ", which must not be negative; export it again.");
+    for (const auto& [key, allowed] : CHOICES)
+        if (find(allowed.begin(), allowed.end(), getText(key)) == allowed.end())
+            fail("has " + key + " '" + getText(key).substr(0, 80) + "', which isn't known; export it again.");
+    for (double element : getNumbers("elements"))
+        if (element < 1 || element > HEAVIEST_ELEMENT || element != floor(element))
+            fail("has elements '" + getText("elements").substr(0, 80) +
+                    "', which aren't all atomic numbers; export it again.");
+    auto [low, high] = getTemperatureRange();
+    double training = getNumber("training_temperature_K");
+    if (!(0 < low && low <= training && training <= high))
+        fail("has a training_temperature_K " + getText("training_temperature_K") +
+                " outside its temperature_range_K " + getText("temperature_range_K") + "; export it again.");
+    if (getFlag("forces_required") && getText("guidance").compare(0, 6, "openmm") != 0)
+        fail("requires forces with guidance '" + getText("guidance") +
+                "', which takes none; export it again.");
 }
 
 string UniSimModelMetadata::getText(const string& key) const {

@@ -38,11 +38,12 @@ struct UniSimModelState {
 class UniSimModel {
 public:
     /**
-     * Load a model file.  Its metadata are checked before any code in it is interpreted.
+     * Load a model file.  Its SHA-256 and its metadata are checked before any code in it is interpreted.
      *
-     * @param file     the path of the file
+     * @param file          the path of the file
+     * @param expectedHash  the SHA-256 that the file must have; empty if it may have any
      */
-    explicit UniSimModel(const std::string& file);
+    explicit UniSimModel(const std::string& file, const std::string& expectedHash = "");
     ~UniSimModel();
     /**
      * Get the SHA-256 of the file, as 64 hexadecimal digits.
