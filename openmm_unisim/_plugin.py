@@ -11,9 +11,10 @@ from types import ModuleType
 
 from .errors import PluginError
 
-__all__ = ["load_plugin", "plugin_load_failures"]
+__all__ = ["load_operators", "load_plugin", "operators_are_built", "plugin_load_failures"]
 
 _LIBRARIES = Path(__file__).resolve().parent / "lib"
+OPERATORS = "libOpenMMUniSimOperators.so"
 _REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
 _failures: dict[str, str] = {}
 
@@ -43,6 +44,30 @@ def load_plugin() -> ModuleType:
         ) from error
     _load_platforms()
     return module
+
+
+@functools.cache
+def load_operators() -> None:
+    """Register the fused operators of the networks with torch, once; needs torch but not OpenMM.
+
+    Raises
+    ------
+    PluginError
+        If they were not built, or were built against another torch.
+    """
+    _check_version("torch", _read_build_info()["torch"])
+    import torch
+
+    try:
+        torch.ops.load_library(_LIBRARIES / OPERATORS)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise PluginError(f"The fused operators can't be loaded ({reason}); {_REBUILD}.") from error
+
+
+def operators_are_built() -> bool:
+    """Whether this package holds a library of fused operators."""
+    return (_LIBRARIES / OPERATORS).is_file()
 
 
 def plugin_load_failures() -> dict[str, str]:

@@ -17,10 +17,18 @@ def torchscript_calls(path: Path) -> set[str]:
     return {name for name in names if name.startswith("torch.jit.")} - HARMLESS
 
 
-def test_torch_is_included_in_one_cpp_file():
+def test_torch_is_included_by_the_operators_and_one_other_cpp_file():
     assert CPP_SOURCES
-    including = [path.name for path in CPP_SOURCES if "#include <torch/" in path.read_text()]
-    assert including == ["UniSimModel.cpp"]
+    marks = ("#include <torch/", "#include <ATen/")
+    including = [path for path in CPP_SOURCES if any(mark in path.read_text() for mark in marks)]
+    assert [path.name for path in including if path.parent.name != "operators"] == ["UniSimModel.cpp"]
+
+
+def test_loops_compiled_for_several_instruction_sets_include_nothing_of_others():
+    """What they include must be theirs: an inline function of a library could be kept as its AVX-512 copy."""
+    for path in (ROOT / "plugin" / "operators" / "kernels").iterdir():
+        included = {line.split()[1] for line in path.read_text().splitlines() if line.startswith("#include")}
+        assert all(name.startswith('"') or name == "<cstdint>" for name in included), path
 
 
 def test_cpp_files_are_short():

@@ -54,12 +54,15 @@ def export(
         float, typer.Option(help="Power of the symmetric time grid; 0 is the uniform grid.")
     ] = 2.5,
     covariance: Annotated[str, typer.Option(help="group-wise or isotropic.")] = "group-wise",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Without fused operators: slower, needs torch only.")
+    ] = False,
 ) -> None:
     """Write the TorchScript model file of a weights file, with its metadata and checksum."""
     from ..export.conditioned import export_conditioned
 
     metadata = export_conditioned(
-        weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance
+        weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance, plain=plain
     )
     print(
         f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, "

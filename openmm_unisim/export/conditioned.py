@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._plugin import operators_are_built
 from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from ..model.spread import SpreadHead
-from .exporter import save_model_file
+from .exporter import save_model_file, weights_sha256
 from .metadata import ModelMetadata
-from .scripted import ConditionedJump
+from .scripted import ConditionedJump, PackedJump
 
 KIND = "conditioned_field"
 
@@ -72,6 +73,7 @@ def export_conditioned(
     substeps: int = 20,
     grid_power: float = 2.5,
     covariance: str = "group-wise",
+    plain: bool = False,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -83,6 +85,9 @@ def export_conditioned(
     grid_power : float
         p of the symmetric grid, 0 for the uniform one.
     covariance : {"group-wise", "isotropic"}
+    plain : bool
+        Without the plugin's fused operators: slower, but the file needs torch only. They are left out, too, where the
+        plugin is not built.
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
@@ -92,6 +97,9 @@ def export_conditioned(
     module = ConditionedJump(
         field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
     )
+    digest = weights_sha256(module)
+    if operators_are_built() and not plain:
+        module = PackedJump(module)
     temperature = float(protocol["temperature_K"])
     formula = hill_formula(protocol["atomic_numbers"])
     walkers = len(extra["record"]["data"])
@@ -103,6 +111,7 @@ def export_conditioned(
         default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
         constraints="none", masses=f"hydrogen {protocol['hydrogen_mass_Da']:g} Da, taken from its heavy atom",
         friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=0.0, guidance="none",
-        forces_required=False, default_guidance_scale=0.0, scalar_type="float32", training_data=data, license="MIT",
+        forces_required=False, default_guidance_scale=0.0, scalar_type="float32", weights_sha256=digest,
+        training_data=data, license="MIT",
     )  # fmt: skip
     return save_model_file(module, metadata, output)

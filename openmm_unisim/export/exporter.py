@@ -16,10 +16,11 @@ from torch import nn
 
 from ..errors import OutputError
 from ..provenance import source_commit
-from .metadata import ModelMetadata
+from .metadata import FORMAT_VERSION, OPERATORS_VERSION, ModelMetadata
 
 __all__ = ["CONTRACT_METHODS", "quiet_torchscript", "save_model_file", "weights_sha256"]
 
+_OPERATOR = "openmm_unisim::"  # how the plugin's operators appear in a graph
 CONTRACT_METHODS = ("step", "log_density", "guidance_points", "time_grid", "drift")
 
 
@@ -59,7 +60,8 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
         Scriptable; has ``step``, ``log_density``, ``guidance_points``, ``time_grid`` and maybe ``drift``,
         each marked with ``torch.jit.export``. Left as it is, except that it is put into evaluation mode.
     metadata : ModelMetadata
-        ``weights_sha256``, ``torch_version`` and ``source_commit`` are filled in here.
+        ``torch_version``, ``source_commit``, ``weights_sha256`` (unless given) and, where the module calls fused
+        operators, ``operators`` and ``format_version`` are filled in here.
     path : str or Path
         Usually ``name.unisim.pt``.
 
@@ -71,7 +73,7 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
     path = Path(path)
     full = metadata.model_copy(
         update={
-            "weights_sha256": weights_sha256(module),
+            "weights_sha256": metadata.weights_sha256 or weights_sha256(module),
             "torch_version": torch.__version__,
             "source_commit": source_commit(),
         }
@@ -80,6 +82,9 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
         scripted = torch.jit.script(module.eval())
         kept = [name for name in CONTRACT_METHODS if hasattr(scripted, name)]
         frozen = torch.jit.freeze(scripted, preserved_attrs=kept)
+        if any(_OPERATOR in str(getattr(frozen, name).inlined_graph) for name in kept):
+            needed = {"operators": OPERATORS_VERSION, "format_version": FORMAT_VERSION}
+            full = full.model_copy(update=needed)
         content = frozen.save_to_buffer(_extra_files=full.to_strings())
     _write_atomically(path, content)
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from .._plugin import load_operators
 from ..checksum import check_sidecar
 from ..errors import ModelFileError
 from ..provenance import sha256_of_file
@@ -35,11 +36,15 @@ def load_model_file(
     Raises
     ------
     ModelFileError
+    PluginError
+        If the file calls fused operators and the plugin isn't built.
     """
     metadata = read_metadata(path)
     check_sidecar(Path(path))
     if sha256 is not None and sha256_of_file(path) != sha256:
         raise ModelFileError(f"Model file {path} doesn't have the SHA-256 {sha256}; fetch it again.")
+    if metadata.operators:
+        load_operators()
     try:
         with quiet_torchscript():
             module = torch.jit.load(str(path), map_location=device)

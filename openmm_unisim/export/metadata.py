@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..elements import ATOMIC_NUMBERS
 from ..errors import ModelFileError
 
-__all__ = ["FORMAT_VERSION", "ModelMetadata", "read_metadata"]
+__all__ = ["FORMAT_VERSION", "OPERATORS_VERSION", "ModelMetadata", "read_metadata"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: without fused operators; older versions refuse 2 by its number
+OPERATORS_VERSION = 1  # of the fused operators, `getOperatorsVersion` of the plugin
+_OPTIONAL = ("operators",)  # keys that files of format 1 lack
 MAX_VALUE_BYTES = 64 * 1024  # of one metadata entry
 MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of the zip directory, which zipfile reads as a whole
 _EXPORT_AGAIN = "export it again with `openmm-unisim export`"
@@ -34,13 +36,14 @@ _DAMAGE = (  # what zipfile raises for broken archives
 class ModelMetadata(BaseModel):
     """Metadata of a model file: one field per key, in public units (nm, ps, kJ/mol, K).
 
-    Those that describe the export itself (``weights_sha256``, ``torch_version``, ``source_commit``) are
-    filled in by `openmm_unisim.export.exporter.save_model_file`.
+    Those that describe the export itself (``format_version``, ``operators``, ``weights_sha256``,
+    ``torch_version``, ``source_commit``) are filled in by `openmm_unisim.export.exporter.save_model_file`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format_version: int = Field(FORMAT_VERSION, ge=1)
+    format_version: int = Field(1, ge=1)
+    operators: int = Field(0, ge=0)  # version of the fused operators that the file calls; 0: none
     lag_time_ps: float = Field(gt=0)
     training_temperature_K: float = Field(gt=0)
     temperature_range_K: tuple[float, float]
@@ -90,6 +93,10 @@ class ModelMetadata(BaseModel):
             raise ValueError(
                 f"training_temperature_K {self.training_temperature_K} lies outside {low},{high}"
             )
+        if self.operators > OPERATORS_VERSION:
+            raise ValueError(
+                f"it needs version {self.operators} of the fused operators; update openmm_unisim"
+            )
         if self.forces_required and not self.guidance.startswith("openmm"):
             raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
         return self
@@ -115,11 +122,11 @@ class ModelMetadata(BaseModel):
             If the format is newer, a key is missing, or a value isn't allowed.
         """
         _check_format(strings.get("format_version"), source)
-        missing = [key for key in cls.model_fields if key not in strings]
+        missing = [key for key in cls.model_fields if key not in strings and key not in _OPTIONAL]
         if missing:
             raise ModelFileError(f"{source} lacks the metadata {', '.join(missing)}; {_EXPORT_AGAIN}.")
         try:
-            return cls.model_validate({key: strings[key] for key in cls.model_fields})
+            return cls.model_validate({key: strings[key] for key in cls.model_fields if key in strings})
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "values"

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..interpolant.covariance import (
+    RIGID_VARIANCE,
+    Restraints,
     cholesky_or_nan,
     collapse,
     gaussian_log_density,
@@ -21,6 +23,7 @@ from ..interpolant.schedule import symmetric_power_grid, uniform_grid
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedField
 from ..model.embedding import ElementIndex
+from ..model.fused import for_inference
 from ..model.spread import SpreadHead
 from ..units import ANGSTROM_PER_NM
 
@@ -62,20 +65,17 @@ class ConditionedJump(nn.Module):
         self.element_index = ElementIndex()
         self.register_buffer("elements", elements)
 
-    def end_point(
-        self,
-        positions: Tensor,
-        initial: Tensor,
-        z_index: Tensor,
-        adjacency: Tensor,
-        distance: Tensor,
-        t: Tensor,
+    def topology(self, bonds: Tensor, n_atoms: int) -> Tuple[Tensor, Tensor, Restraints]:
+        """Adjacency, bonds between each pair, and restrained quantities."""
+        adjacency = adjacency_matrix(bonds, n_atoms)
+        distance = bond_distance(adjacency)
+        return adjacency, distance, restraints(distance)
+
+    def precision(
+        self, end: Tensor, initial: Tensor, restrained: Restraints, variances: Tensor, rest: Tensor, t: Tensor
     ) -> Tensor:
-        """xhat_1 in angstrom."""
-        end, _ = self.field(
-            positions, initial, t.to(positions.dtype), self.lag_time, z_index, adjacency, distance
-        )
-        return end
+        """S^-1 of `interpolant.covariance`."""
+        return posterior_precision(end, initial, restrained, variances, rest, t, self.field.sigma)
 
     def law(
         self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
@@ -90,21 +90,19 @@ class ConditionedJump(nn.Module):
         if forces.numel() > 0:
             raise RuntimeError("This model takes no forces; it was exported with guidance none.")
         z_index = self.element_index(atomic_numbers)
-        adjacency = adjacency_matrix(bonds, atomic_numbers.size(0))
-        distance = bond_distance(adjacency)
+        adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
-        end = self.end_point(x, x0, z_index, adjacency.to(x.dtype), distance, t)
+        place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
+        end = self.field.predict(x, x0, t.to(x.dtype), self.lag_time, z_index, distance, place, reference)
         t, t_next = t.double(), t_next.double()
         mean = step_mean(x, end, t, t_next)
         sigma = self.field.sigma
         if self.group_wise:
-            restrained = restraints(distance)
-            place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
             shortfall = collapse(end, restrained, reference)
             variances, rest = self.spread(
                 place, self.field.time_features(t.to(x.dtype)), restrained, shortfall
             )
-            precision = posterior_precision(end, x0, restrained, variances, rest, t, sigma)
+            precision = self.precision(end, x0, restrained, variances, rest, t)
             covariance = step_covariance(posterior_covariance(precision), t, t_next, sigma)
             return mean, cholesky_or_nan(covariance)
         scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)
@@ -157,7 +155,30 @@ class ConditionedJump(nn.Module):
     ) -> Tensor:
         """(xhat_1 - x_t)/(1 - t), nm."""
         z_index = self.element_index(atomic_numbers)
-        adjacency = adjacency_matrix(bonds, atomic_numbers.size(0))
+        adjacency, distance, _ = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
-        end = self.end_point(x, x0, z_index, adjacency.to(x.dtype), bond_distance(adjacency), t)
+        end, _ = self.field(x, x0, t.to(x.dtype), self.lag_time, z_index, adjacency.to(x.dtype), distance)
         return (end - x) * self.nm / (1.0 - t.to(x.dtype).view(-1, 1, 1))
+
+
+class PackedJump(ConditionedJump):
+    """A `ConditionedJump` whose field and variance head are packed for inference (`model.fused`)."""
+
+    def __init__(self, jump: ConditionedJump) -> None:
+        field, spread = for_inference(jump.field), for_inference(jump.spread)
+        super().__init__(field, spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements)
+        self.rigid_variance = RIGID_VARIANCE
+
+    def topology(self, bonds: Tensor, n_atoms: int) -> Tuple[Tensor, Tensor, Restraints]:
+        """`ConditionedJump.topology`."""
+        adjacency, distance, pairs, apart, centres = torch.ops.openmm_unisim.bond_graph(bonds, n_atoms)
+        return adjacency, distance, Restraints(pairs, apart, centres)
+
+    def precision(
+        self, end: Tensor, initial: Tensor, restrained: Restraints, variances: Tensor, rest: Tensor, t: Tensor
+    ) -> Tensor:
+        """`ConditionedJump.precision`."""
+        return torch.ops.openmm_unisim.posterior_precision(
+            end, initial, restrained.pairs, restrained.centres, variances, rest, t, self.field.sigma,
+            self.rigid_variance,
+        )  # fmt: skip

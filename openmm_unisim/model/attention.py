@@ -39,7 +39,14 @@ class EquivariantAttention(nn.Module):
         Reads hidden, heads, edge_vectors, vector_envelope and the edge features' width.
     generator : torch.Generator, optional
         Source of the starting values.
+
+    Attributes
+    ----------
+    fused : bool
+        Whether `aggregate` is left to the plugin's operator; set by `fused.use_fused`.
     """
+
+    __constants__ = ("fused",)
 
     def __init__(self, config: TrunkConfig, generator: Generator | None = None) -> None:
         super().__init__()
@@ -50,6 +57,7 @@ class EquivariantAttention(nn.Module):
         self.edge_vectors = config.edge_vectors
         self.parts = 2 + config.edge_vectors
         self.vector_envelope = config.vector_envelope
+        self.fused = False
         self.norm = nn.LayerNorm(hidden)
         self.query = nn.Linear(hidden, hidden)
         self.key = nn.Linear(hidden, hidden)
@@ -72,6 +80,39 @@ class EquivariantAttention(nn.Module):
             self.value_filter,
         ):
             start_linear(linear, generator)
+
+    def filter_weights(self) -> Tuple[Tensor, Tensor]:
+        """Weight ((1 + parts) H, edge features) and bias of all filters: key, then part by part of the value."""
+        weight = [self.key_filter.weight, self.by_part(self.value_filter.weight)]
+        return torch.cat(weight), torch.cat([self.key_filter.bias, self.by_part(self.value_filter.bias)])
+
+    def by_part(self, rows: Tensor) -> Tensor:
+        """Rows of a value's weight or bias, (head, part, channel) in the layer, as (part, head, channel)."""
+        split = rows.view(self.heads, self.parts, self.head_size, -1)
+        return split.transpose(0, 1).reshape(rows.shape)
+
+    def node_weights(self) -> Tuple[Tensor, Tensor]:
+        """Weight ((2 + parts) H, H) and bias of query, key and the parts of the value."""
+        weight = [self.query.weight, self.key.weight, self.by_part(self.value.weight)]
+        return torch.cat(weight), torch.cat([self.query.bias, self.key.bias, self.by_part(self.value.bias)])
+
+    def aggregate_fused(
+        self,
+        scalars: Tensor,
+        vectors: Tensor,
+        table: NeighbourTable,
+        edge_features: Tensor,
+        edge_vectors: Tensor,
+        envelope: Tensor,
+    ) -> Tuple[Tensor, Tensor]:
+        """`aggregate` by the fused operator."""
+        node_weight, node_bias = self.node_weights()
+        nodes = functional.linear(scalars, node_weight, node_bias)
+        weight, bias = self.filter_weights()
+        return torch.ops.openmm_unisim.attend(
+            nodes, vectors, table.index, table.mask, edge_features, weight, bias, edge_vectors,
+            envelope, self.heads, self.vector_envelope,
+        )  # fmt: skip
 
     def aggregate(
         self,
@@ -146,9 +187,15 @@ class EquivariantAttention(nn.Module):
         scalars : Tensor, shape (n_atoms, H)
         vectors : Tensor, shape (n_atoms, 3, H)
         """
-        gathered, gathered_vectors = self.aggregate(
-            self.norm(scalars), vectors, table, edge_features, edge_vectors, envelope
-        )
+        normed = self.norm(scalars)
+        if self.fused:
+            gathered, gathered_vectors = self.aggregate_fused(
+                normed, vectors, table, edge_features, edge_vectors, envelope
+            )
+        else:
+            gathered, gathered_vectors = self.aggregate(
+                normed, vectors, table, edge_features, edge_vectors, envelope
+            )
         first, second, third = self.mix(vectors).chunk(3, -1)
         on_vectors, on_product, shift = self.output(gathered).chunk(3, -1)
         product = (first * second).sum(1)

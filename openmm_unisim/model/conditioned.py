@@ -31,6 +31,7 @@ from .global_filter import GlobalFilter, NoFilter
 from .graph import NeighbourTable, edge_geometry, full_table, gather_sources
 from .heads import GatedVectorHead
 from .initialise import start_linear
+from .pair_features import PairFeatures, pair_features
 from .radial import ExpNormRadial, cosine_envelope
 from .refinement import Refinement
 from .soften import soften, soften_vectors
@@ -158,32 +159,37 @@ class ConditionedField(nn.Module):
         place = self.places(z_index, adjacency)
         return place, self.places.reference_length(place, distance)
 
+    def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
+        """All pairs of each copy."""
+        return full_table(copies, atoms, device)
+
+    def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:
+        """P: `prediction` without rigid motion relative to `initial`."""
+        return remove_rigid_motion(prediction, initial)
+
+    def pairs(self, distance: Tensor, reference: Tensor, times: Tensor, width: Tensor) -> PairFeatures:
+        """What the edges read besides geometry."""
+        return pair_features(distance, reference, times, width, self.kinds)
+
     def edges(
-        self,
-        positions: Tensor,
-        initial: Tensor,
-        t: Tensor,
-        table: NeighbourTable,
-        reference: Tensor,
-        spread: Tensor,
-        stiff: Tensor,
-        given: Tensor,
+        self, positions: Tensor, initial: Tensor, t: Tensor, table: NeighbourTable, pairs: PairFeatures
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """Edge embedding (N, K, edge_width), edge vectors (N, K, 3, 2) and envelope (N, K); N = copies x atoms."""
-        atoms = positions.size(1)
+        copies, atoms = positions.size(0), positions.size(1)
         flat, flat_initial = positions.reshape(-1, 3), initial.reshape(-1, 3)
         length, direction = edge_geometry(flat, table)
         length_initial, _ = edge_geometry(flat_initial, table)
         scale = input_scale(t, self.sigma, self.displacement).repeat_interleave(atoms).view(-1, 1)
         change = soften((length - length_initial) / scale, 4.0)
-        strain = soften((length - reference) / spread, 4.0) * stiff
+        width = pairs.width.repeat_interleave(atoms).view(-1, 1)
+        strain = soften((length - pairs.reference.repeat(copies, 1)) / width, 4.0) * pairs.stiff
         features = torch.cat(
             [
                 self.radial(length),
                 self.radial(length_initial),
                 change.unsqueeze(-1),
                 strain.unsqueeze(-1),
-                given,
+                pairs.given,
             ],
             -1,
         )
@@ -216,22 +222,25 @@ class ConditionedField(nn.Module):
         reference : Tensor, shape (n_atoms, n_atoms), angstrom
             Reference lengths, for their own loss.
         """
-        copies, atoms = positions.size(0), positions.size(1)
-        table = full_table(copies, atoms, positions.device)
         place, reference = self.describe(z_index, adjacency, distance)
-        times = self.time_features(t).to(positions.dtype).repeat_interleave(atoms, 0)
-        kind = functional.one_hot(distance, self.kinds).to(positions.dtype).repeat(copies, 1, 1)
-        given = torch.cat([kind, times.unsqueeze(1).expand(-1, atoms, -1)], -1)
-        stiff = ((distance == 1) | (distance == 2)).to(positions.dtype).repeat(copies, 1)
-        lengths = reference.detach().repeat(copies, 1)
-        width = (
-            torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance).repeat_interleave(atoms).view(-1, 1)
-        )
-        embedded, arrows, envelope = self.edges(positions, initial, t, table, lengths, width, stiff, given)
+        end_point = self.predict(positions, initial, t, lag_time, z_index, distance, place, reference)
+        return end_point, reference
+
+    def predict(
+        self, positions: Tensor, initial: Tensor, t: Tensor, lag_time: float, z_index: Tensor, distance: Tensor,
+        place: Tensor, reference: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """`forward` for a molecule that `describe` has described."""
+        copies, atoms = positions.size(0), positions.size(1)
+        table = self.table(copies, atoms, positions.device)
+        times = self.time_features(t).to(positions.dtype)
+        width = torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance)
+        pairs = self.pairs(distance, reference.detach(), times, width)
+        embedded, arrows, envelope = self.edges(positions, initial, t, table, pairs)
         lag = torch.full(
             (copies * atoms, 1), math.log(lag_time / 20.0), dtype=positions.dtype, device=positions.device
         )
-        extra = torch.cat([place.repeat(copies, 1), times, lag], 1)
+        extra = torch.cat([place.repeat(copies, 1), times.repeat_interleave(atoms, 0), lag], 1)
         scalars = self.embedding(z_index.repeat(copies), extra, table, embedded, envelope)
         step = positions - initial
         scale = input_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
@@ -246,10 +255,8 @@ class ConditionedField(nn.Module):
         skip = skip_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         observed = initial + skip * step
-        end_point = remove_rigid_motion(observed + spread * correction, initial)
+        end_point = self.projected(observed + spread * correction, initial)
         if self.refinement is not None:
-            refined = self.refinement(
-                scalars, vectors, end_point, initial, observed, spread, width, lengths, stiff, given, table
-            )
-            end_point = remove_rigid_motion(end_point + spread * refined, initial)
-        return end_point, reference
+            refined = self.refinement(scalars, vectors, end_point, initial, observed, spread, pairs, table)
+            end_point = self.projected(end_point + spread * refined, initial)
+        return end_point

@@ -15,6 +15,8 @@ toward the basin is small and was missed (basins and barriers came out blurred i
 (docs/deviations.md). Lengths in angstrom.
 """
 
+from typing import Tuple
+
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
@@ -23,6 +25,7 @@ from .config import TrunkConfig
 from .graph import NeighbourTable, edge_geometry, gather_sources
 from .heads import GatedVectorHead
 from .initialise import start_linear
+from .pair_features import PairFeatures
 from .radial import ExpNormRadial, cosine_envelope
 from .soften import soften, soften_vectors
 from .transformer import Trunk
@@ -64,6 +67,23 @@ class Refinement(nn.Module):
             start_linear(linear, generator)
         nn.init.zeros_(self.head.second.weight)  # so that it can be added to a trained network
 
+    def edges(
+        self, end_point: Tensor, initial: Tensor, residual: Tensor, table: NeighbourTable, pairs: PairFeatures
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Edge embedding (N, K, edge_width), edge vectors (N, K, 3, 2) and envelope (N, K); residual (N, 3)."""
+        copies, atoms = end_point.size(0), end_point.size(1)
+        length, direction = edge_geometry(end_point.reshape(-1, 3), table)
+        before, _ = edge_geometry(initial.reshape(-1, 3), table)
+        change = soften((length - before) / self.displacement, 4.0)
+        width = pairs.width.repeat_interleave(atoms).view(-1, 1)
+        strain = soften((length - pairs.reference.repeat(copies, 1)) / width, 4.0) * pairs.stiff
+        features = torch.cat(
+            [self.radial(length), change.unsqueeze(-1), strain.unsqueeze(-1), pairs.given], -1
+        )
+        embedded = functional.silu(self.edge_second(functional.silu(self.edge_first(features))))
+        relative = soften_vectors(gather_sources(residual, table) - residual.unsqueeze(1), 4.0)
+        return embedded, torch.stack([direction, relative], -1), cosine_envelope(length, self.cutoff)
+
     def forward(
         self,
         scalars: Tensor,
@@ -72,10 +92,7 @@ class Refinement(nn.Module):
         initial: Tensor,
         observed: Tensor,
         spread: Tensor,
-        strain_width: Tensor,
-        reference: Tensor,
-        stiff: Tensor,
-        given: Tensor,
+        pairs: PairFeatures,
         table: NeighbourTable,
     ) -> Tensor:
         """Correction in units of `spread`, shape (n_copies, n_atoms, 3).
@@ -88,26 +105,12 @@ class Refinement(nn.Module):
             xhat, x_0 and y.
         spread : Tensor, shape (n_copies, 1, 1)
             c_out.
-        strain_width : Tensor, shape (N, 1)
-            Unit of the strain of stiff pairs.
-        reference, stiff : Tensor, shape (N, K)
-            Reference lengths, and 1 for pairs one or two bonds apart.
-        given : Tensor, shape (N, K, given)
-            Kind of pair and time features.
+        pairs : PairFeatures
         table : NeighbourTable
         """
-        flat = end_point.reshape(-1, 3)
-        length, direction = edge_geometry(flat, table)
-        before, _ = edge_geometry(initial.reshape(-1, 3), table)
-        change = soften((length - before) / self.displacement, 4.0)
-        strain = soften((length - reference) / strain_width, 4.0) * stiff
-        features = torch.cat([self.radial(length), change.unsqueeze(-1), strain.unsqueeze(-1), given], -1)
-        embedded = functional.silu(self.edge_second(functional.silu(self.edge_first(features))))
         residual = soften_vectors((observed - end_point) / spread, 6.0).reshape(-1, 3)
-        relative = soften_vectors(gather_sources(residual, table) - residual.unsqueeze(1), 4.0)
-        arrows = torch.stack([direction, relative], -1)
+        embedded, arrows, envelope = self.edges(end_point, initial, residual, table, pairs)
         start = self.vectors(vectors) + residual.unsqueeze(-1) * self.residual_vectors(scalars).unsqueeze(1)
-        envelope = cosine_envelope(length, self.cutoff)
         h, v = self.trunk(self.scalars(scalars), start, table, embedded, arrows, envelope)
         _, carried = self.head(h, v)
         return carried.sum(-1).view_as(end_point) * self.head_scale

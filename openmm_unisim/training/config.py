@@ -54,6 +54,8 @@ class VectorFieldConfig(BaseModel):
     seed : int
     compiled : bool
         torch.compile halves the time of a step on CPU.
+    fused : bool
+        Messages by the plugin's operator, where it is built; the plain layers otherwise.
     validate_every, save_every : int
         Steps.
     """
@@ -78,5 +80,6 @@ class VectorFieldConfig(BaseModel):
     length_weight: float = Field(default=0.1, ge=0)
     seed: int = 1
     compiled: bool = True
+    fused: bool = True
     validate_every: int = Field(default=2000, gt=0)
     save_every: int = Field(default=500, gt=0)

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from .._plugin import operators_are_built
 from ..data.pairs import Pair, PairSampler, PairSource
 from ..elements import check_elements, vocabulary_lookup
 from ..errors import CheckpointError, ConfigError, NonFiniteError, OutputError
 from ..interpolant.bridge import interpolate
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedConfig, ConditionedField
+from ..model.fused import use_fused
 from ..provenance import provenance, sha256_of_file
 from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
@@ -62,7 +64,7 @@ class VectorFieldTrainer:
             model = ConditionedConfig(**self.record["config"]["model"])
             config = config.model_copy(update={"model": model})
         self.config = config
-        self.model = ConditionedField(config.model, Generator().manual_seed(config.seed))
+        self.model = self._field(Generator().manual_seed(config.seed))
         if saved is None and config.start_from:
             fresh = start_from(Path(config.start_from), self.model)
             self.record |= {"started_from": sha256_of_file(config.start_from), "weights_from_scratch": fresh}
@@ -75,6 +77,11 @@ class VectorFieldTrainer:
         self.record |= {"config": config.model_dump(), "provenance": provenance(seed=config.seed)}
         (folder / "record.json").write_text(json.dumps(self.record, indent=1))
 
+    def _field(self, generator: Generator | None = None) -> ConditionedField:
+        field = ConditionedField(self.config.model, generator)
+        use_fused(field, self.config.fused and operators_are_built())
+        return field
+
     def _read(self, config: VectorFieldConfig) -> tuple[dict[str, Tensor], int, dict[str, Any]] | None:
         if not self.state_path.exists():
             return None
@@ -86,6 +93,7 @@ class VectorFieldTrainer:
             "validate_every",
             "save_every",
             "compiled",
+            "fused",
             "ema_decay",
         }
         # read as a configuration, so that settings younger than the run take the defaults that it had
@@ -161,7 +169,7 @@ class VectorFieldTrainer:
 
     def averaged(self) -> nn.Module:
         """A copy of the field with the averaged weights."""
-        model = ConditionedField(self.config.model)
+        model = self._field()
         model.load_state_dict(self.ema)
         return model.eval()
 

@@ -5,7 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .check_parity import compare
+from openmm_unisim._plugin import operators_are_built
+from openmm_unisim.model.fused import for_inference, use_fused
+
+from . import check_parity
+from .check_parity import compare, prepare
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[2] / "shared" / "official_parity.npz"
@@ -25,6 +29,22 @@ def test_every_recorded_array_is_reproduced(record):
     results = compare(record, 1e-4)
     assert len(results) == 38
     assert [result for result in results if not result.passed] == []
+
+
+def test_the_fused_operators_reproduce_them_too(record, monkeypatch):
+    """Vector field and guidance kernel packed for inference; layers of the rest by the operator with derivatives."""
+    if not operators_are_built():
+        pytest.skip("the plugin is not built")
+
+    def packed(arrays):
+        setup = prepare(arrays)
+        for_inference(setup.models.vector_field)
+        for_inference(setup.models.guidance_kernel)
+        use_fused(setup.models.representation, True)
+        return setup
+
+    monkeypatch.setattr(check_parity, "prepare", packed)
+    assert [result for result in compare(record, 1e-4) if not result.passed] == []
 
 
 def test_a_wrong_number_is_noticed(record):

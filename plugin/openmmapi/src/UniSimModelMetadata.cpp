@@ -1,4 +1,5 @@
 #include "internal/UniSimModelMetadata.h"
+#include "UniSimOperators.h"
 #include "openmm/OpenMMException.h"
 #include <algorithm>
 #include <cmath>
@@ -39,6 +40,10 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     if (format > FORMAT_VERSION)
         fail("has format " + getText("format_version") + ", and this version reads formats up to " +
                 to_string(FORMAT_VERSION) + "; update openmm_unisim or export the model with this version.");
+    if (entries.find("operators") != entries.end() && getNumber("operators") > getOperatorsVersion())
+        fail("needs version " + getText("operators") + " of the fused operators, and this version has " +
+                to_string(getOperatorsVersion()) +
+                "; update openmm_unisim or export the model with --plain.");
     if (getNumber("lag_time_ps") <= 0)
         fail("has lag_time_ps " + getText("lag_time_ps") + ", which must be positive; export it again.");
     if (getNumber("default_substeps") < 1)

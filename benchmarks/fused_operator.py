@@ -1,0 +1,229 @@
+"""How much faster are the fused operators than their twins? Writes benchmarks/results/fused_operator.json.
+
+    OMP_NUM_THREADS=1 python benchmarks/fused_operator.py [--compiled]
+
+Everything that is compared is timed in turn in one process with one thread. Ratios are of medians of its processor
+time, which a machine shared with other work stretches less than the time on the wall (in the file, too). "twin" is the
+eager PyTorch code, "scripted" the same as a frozen TorchScript module. Networks of published size have random weights;
+the ala2 ones are those shipped.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, nn
+
+import openmm_unisim
+from openmm_unisim.elements import vocabulary_lookup
+from openmm_unisim.export.conditioned import export_conditioned, load_conditioned
+from openmm_unisim.export.loader import load_model_file
+from openmm_unisim.export.scripted import ConditionedJump
+from openmm_unisim.memory import keep_freed_memory
+from openmm_unisim.model.bond_graph import adjacency_matrix, bond_distance
+from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.model.config import PublishedConfig
+from openmm_unisim.model.fused import for_inference, use_fused
+from openmm_unisim.model.graph import published_table
+from openmm_unisim.model.inference import PackedLinear
+from openmm_unisim.model.vector_field import VectorField
+from openmm_unisim.provenance import provenance
+from openmm_unisim.system import load_molecule
+
+RESULTS = Path(__file__).resolve().parent / "results" / "fused_operator.json"
+WEIGHTS = Path(openmm_unisim.__file__).parent / "pretrained" / "ala2" / "weights.safetensors"
+PRODUCTS = {  # rows, inner, columns of the matrix products in one layer
+    "published: node values": (22, 256, 1280), "published: output": (22, 256, 768), "published: mix": (66, 256, 768),
+    "published: filters (tabulated instead)": (272, 64, 1024), "ala2: filters": (484, 32, 320),
+    "ala2: node values": (22, 64, 384), "large": (512, 512, 512),
+}  # fmt: skip
+MOLECULE = "ACE-ALA-NME"
+
+
+def compare(
+    calls: dict[str, Callable[[], Any]], repeats: int, warmup: int = 5
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of processor time (and by the wall clock) of each call, and how many times faster than the first."""
+    for _ in range(warmup):
+        for call in calls.values():
+            call()
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            began, started = time.process_time(), time.perf_counter()
+            call()
+            spent[name].append(1000 * (time.process_time() - began))
+            wall[name].append(1000 * (time.perf_counter() - started))
+    first = next(iter(calls))
+    return {
+        name: {
+            "milliseconds": statistics.median(spent[name]),
+            "times_faster": statistics.median(spent[first]) / statistics.median(spent[name]),
+            "wall_milliseconds": statistics.median(wall[name]),
+            "wall_times_faster": statistics.median(wall[first]) / statistics.median(wall[name]),
+        }
+        for name in calls
+    }
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """As in a model file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.freeze(torch.jit.script(module.eval()))
+
+
+def published(repeats: int, copies: int) -> dict[str, Any]:
+    """One evaluation of the published vector field, 256 x 4, for copies of the molecule."""
+    molecule = load_molecule(MOLECULE)
+    positions = 10 * torch.from_numpy(molecule.positions).float().repeat(copies, 1)
+    z = torch.tensor(vocabulary_lookup())[torch.from_numpy(molecule.atomic_numbers)].repeat(copies)
+    group = torch.arange(copies).repeat_interleave(len(molecule.positions))
+    table = published_table(positions, group, z == 0, torch.zeros_like(group))
+    given = (positions, z, torch.full((len(z),), 0.3), table)
+
+    def field() -> VectorField:
+        return VectorField(PublishedConfig(), Generator().manual_seed(1)).eval()
+
+    networks = {"twin": field(), "scripted": freeze(field()), "fused": for_inference(field())}
+    networks["fused, scripted"] = freeze(networks["fused"])
+    return compare({name: lambda n=network: n(*given) for name, network in networks.items()}, repeats)
+
+
+def ala2(repeats: int) -> dict[str, Any]:
+    """One network evaluation and one whole substep with the shipped weights."""
+    molecule = load_molecule(MOLECULE)
+    generator = Generator().manual_seed(0)
+    start = torch.from_numpy(molecule.positions).float().unsqueeze(0)
+    now = start + 0.01 * torch.randn(start.shape, generator=generator)
+    numbers, bonds, none = (
+        torch.from_numpy(molecule.atomic_numbers),
+        torch.from_numpy(molecule.bonds),
+        torch.zeros(0),
+    )
+    t, t_next = (torch.tensor([x], dtype=torch.float64) for x in (0.2, 0.3))
+    noise = torch.randn(start.shape, generator=generator)
+    arguments = (now, start, numbers, bonds, t, t_next, 2.494, none, 0.0, none, noise)
+    field, spread, extra = load_conditioned(WEIGHTS)
+    eager = ConditionedJump(field, spread, extra["lag_time"], 2.5, True, numbers.unique()).eval()
+    z = torch.tensor(vocabulary_lookup())[numbers]
+    adjacency = adjacency_matrix(bonds, len(z))
+    given = (10 * now, 10 * start, t.float(), extra["lag_time"], z, adjacency, bond_distance(adjacency))
+    networks = {"twin": field, "scripted": freeze(load_conditioned(WEIGHTS)[0])}
+    networks["fused, scripted"] = freeze(for_inference(load_conditioned(WEIGHTS)[0]))
+    steps = {"twin": eager}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("plain file", "fused file"):
+            path = Path(folder) / f"{name}.pt"
+            export_conditioned(WEIGHTS, path, plain=name.startswith("plain"))
+            steps[name] = load_model_file(path)[0]
+    return {
+        "network": compare({name: lambda n=n: n(*given) for name, n in networks.items()}, repeats),
+        "substep": compare({name: lambda n=n: n.step(*arguments) for name, n in steps.items()}, repeats),
+    }
+
+
+def training(repeats: int, batch: int, compiled: bool) -> dict[str, Any]:
+    """Forward and backward pass of the ala2 network."""
+    molecule = load_molecule(MOLECULE)
+    generator = Generator().manual_seed(0)
+    z = torch.tensor(vocabulary_lookup())[torch.from_numpy(molecule.atomic_numbers)]
+    adjacency = adjacency_matrix(torch.from_numpy(molecule.bonds), len(z))
+    start = 10 * torch.from_numpy(molecule.positions).float().repeat(batch, 1, 1)
+    start = start + 0.05 * torch.randn(start.shape, generator=generator)
+    now = start + 0.3 * torch.randn(start.shape, generator=generator)
+    t, distance = torch.rand(batch, generator=generator), bond_distance(adjacency)
+    config = ConditionedConfig(filters=32, refine_layers=2, displacement=0.464)
+
+    def call(network: nn.Module) -> None:
+        network.zero_grad(set_to_none=True)
+        end, reference = network(now, start, t, 20.0, z, adjacency, distance)
+        ((end - start).square().mean() + reference.square().mean()).backward()
+
+    def field(fused: bool) -> nn.Module:
+        return use_fused(ConditionedField(config, Generator().manual_seed(1)), fused)
+
+    networks: dict[str, Any] = {"twin": field(False), "fused": field(True)}
+    if compiled:
+        networks |= {
+            "twin, compiled": torch.compile(field(False)),
+            "fused, compiled": torch.compile(field(True)),
+        }
+    figures = compare({name: lambda n=n: call(n) for name, n in networks.items()}, repeats, 2)
+    for entry in figures.values():
+        entry["samples_per_s"] = 1000 * batch / entry["milliseconds"]
+    return figures
+
+
+def products(repeats: int) -> dict[str, Any]:
+    """The matrix products of a layer by torch and by the operators: the roofline of this machine, in this run."""
+    figures = {}
+    for name, (rows, inner, columns) in PRODUCTS.items():
+        linear = nn.Linear(inner, columns)
+        packed, x = PackedLinear(linear), torch.randn(rows, inner, generator=Generator().manual_seed(0))
+        result = compare({"torch": lambda m=linear, x=x: m(x), "fused": lambda m=packed, x=x: m(x)}, repeats)
+        for entry in result.values():
+            entry["gflop_per_s"] = 2e-6 * rows * inner * columns / entry["milliseconds"]
+        figures[f"{name} ({rows} x {inner} x {columns})"] = result
+    return figures
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All figures."""
+    with torch.no_grad():
+        figures = {
+            "products": products(arguments.repeats),
+            "published, 22 atoms": published(arguments.repeats, 1),
+            "published, 16 copies of 22 atoms": published(max(5, arguments.repeats // 4), 16),
+            **{f"ala2 {name}": value for name, value in ala2(arguments.repeats).items()},
+        }
+    figures["ala2 training"] = training(max(5, arguments.repeats // 4), 32, arguments.compiled)
+    return figures
+
+
+def show(name: str, figures: dict[str, Any], indent: str = "") -> None:
+    """Print one comparison, or several."""
+    print(f"{indent}{name}")
+    for key, entry in figures.items():
+        if "milliseconds" not in entry:
+            show(key, entry, indent + "  ")
+            continue
+        more = "".join(f", {entry[k]:.0f} {unit}" for k, unit in
+                       (("samples_per_s", "samples/s"), ("gflop_per_s", "GFLOP/s")) if k in entry)  # fmt: skip
+        print(
+            f"{indent}  {key:16s} {entry['milliseconds']:9.3f} ms, {entry['times_faster']:5.2f} x "
+            f"({entry['wall_times_faster']:.2f} on the wall){more}"
+        )
+
+
+def main() -> None:
+    """Parse the arguments, measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument(
+        "--compiled", action="store_true", help="time torch.compile in training, too (minutes)"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    figures = measure(arguments)
+    for name, entry in figures.items():
+        show(name, entry)
+    record = {"figures": figures, "provenance": provenance(seed=1, torch_threads=torch.get_num_threads())}
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The switch between the plain layers and the fused operators of the plugin (plugin/operators).
+
+The plain PyTorch code is the definition; the operators are the same functions without arrays of edges times channels.
+A layer's `fused` is a constant for TorchScript: a module scripted without it doesn't mention the operators.
+"""
+
+from typing import TypeVar, cast
+
+from torch import nn
+
+from .._plugin import load_operators
+from .attention import EquivariantAttention
+from .conditioned import ConditionedField
+from .encoder import Encoder
+from .heads import GatedVectorHead
+from .inference import PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
+from .inference_conditioned import PackedField, PackedRefinement
+from .refinement import Refinement
+
+Network = TypeVar("Network", bound=nn.Module)
+__all__ = ["for_inference", "use_fused"]
+
+
+def use_fused(module: nn.Module, fused: bool) -> nn.Module:
+    """Let all attention layers in a module call the fused operator, or the plain code.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Changed in place.
+    fused : bool
+
+    Returns
+    -------
+    nn.Module
+        `module`.
+
+    Raises
+    ------
+    PluginError
+        If `fused` and the operators' library was not built.
+    """
+    if fused:
+        load_operators()
+    for layer in module.modules():
+        if isinstance(layer, EquivariantAttention):
+            layer.fused = fused
+    return module
+
+
+def for_inference(module: Network) -> Network:
+    """Replace, in place, linear layers and the parts of a trained module that have a packed form.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its weights must not change afterwards: the packed forms hold copies.
+
+    Returns
+    -------
+    nn.Module
+        `module`, or its replacement if it is such a part itself.
+
+    Raises
+    ------
+    PluginError
+        If the operators' library was not built.
+    """
+    load_operators()
+    return cast(Network, _replaced(module).eval().requires_grad_(False))
+
+
+def _replaced(module: nn.Module) -> nn.Module:
+    if isinstance(module, EquivariantAttention):
+        return PackedAttention(module)
+    if isinstance(module, GatedVectorHead):
+        return PackedHead(module)
+    if type(module) is Encoder:
+        module = TabulatedEncoder(module)
+    elif type(module) is ConditionedField:
+        module = PackedField(module)
+    elif type(module) is Refinement:
+        module = PackedRefinement(module)
+    if type(module) is nn.Linear:
+        return PackedLinear(module)
+    for name, child in module.named_children():
+        setattr(module, name, _replaced(child))
+    return module

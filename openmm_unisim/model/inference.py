@@ -1,0 +1,280 @@
+"""Networks for inference: trained modules with their weights packed for the plugin's operators.
+
+`fused.for_inference` replaces linear and attention layers, heads and published encoders by modules of the same call,
+which hold copies of the weights in the order that plugin/operators reads. They have no derivatives; the modules that
+they replace define them. For the published form, whose edge filters are functions of the distance alone,
+`radial_table` tabulates these.
+"""
+
+from typing import List, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .._plugin import load_operators
+from .attention import EquivariantAttention
+from .embedding import AtomEmbedding
+from .encoder import Encoder
+from .graph import NeighbourTable, edge_geometry
+from .heads import GatedVectorHead, VectorNorm
+from .radial_table import RadialTable
+
+__all__ = [
+    "PackedAttention",
+    "PackedHead",
+    "PackedLinear",
+    "RadialAttention",
+    "TabulatedEncoder",
+    "pack_panels",
+]
+
+PANEL_BYTES = 128  # of kernels/SmallProduct.h
+
+
+def pack_panels(weight: Tensor) -> Tensor:
+    """Weight (rows, inner) of a linear layer as [rows / panel][inner][panel], padded with zeros."""
+    panel = PANEL_BYTES // weight.element_size()
+    padded = functional.pad(weight.detach(), (0, 0, 0, -weight.size(0) % panel))
+    return padded.view(-1, panel, weight.size(1)).transpose(1, 2).contiguous()
+
+
+class _Packed(nn.Module):
+    """Holds arrays under names that travel with `.to`, but are in no state dict: they are copies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        load_operators()
+
+    def hold(self, **arrays: Tensor) -> None:
+        """Register the arrays."""
+        for name, array in arrays.items():
+            self.register_buffer(name, array.detach().clone(), persistent=False)
+
+
+class PackedLinear(_Packed):
+    """An `nn.Linear` for inference.
+
+    Parameters
+    ----------
+    linear : nn.Linear
+        Copied.
+    """
+
+    panels: Tensor
+    bias: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        none = linear.weight.new_zeros(linear.out_features)
+        self.hold(panels=pack_panels(linear.weight), bias=none if linear.bias is None else linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`nn.Linear.forward`."""
+        return torch.ops.openmm_unisim.linear(x, self.panels, self.bias)
+
+
+class PackedAttention(_Packed):
+    """An `EquivariantAttention` for inference.
+
+    Parameters
+    ----------
+    layer : EquivariantAttention
+        Copied.
+    symmetric : bool
+        Whether edge features of (i, j) and (j, i) are equal in block tables, so that one filter serves both.
+    """
+
+    norm_weight: Tensor
+    norm_bias: Tensor
+    nodes: Tensor
+    node_bias: Tensor
+    mixing: Tensor
+    outputs: Tensor
+    output_bias: Tensor
+    filters: Tensor
+    filter_bias: Tensor
+
+    def __init__(self, layer: EquivariantAttention, symmetric: bool = False) -> None:
+        super().__init__()
+        self.symmetric = symmetric
+        self.heads = layer.heads
+        self.vector_envelope = layer.vector_envelope
+        self.epsilon = float(layer.norm.eps)
+        node_weight, node_bias = layer.node_weights()
+        weight, bias = layer.filter_weights()
+        self.hold(
+            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=pack_panels(node_weight),
+            node_bias=node_bias, mixing=pack_panels(layer.mix.weight), outputs=pack_panels(layer.output.weight),
+            output_bias=layer.output.bias, filters=pack_panels(weight), filter_bias=bias,
+        )  # fmt: skip
+
+    def weights(self) -> List[Tensor]:
+        """All arrays, in the operator's order."""
+        return [
+            self.norm_weight, self.norm_bias, self.nodes, self.node_bias, self.mixing, self.outputs, self.output_bias,
+            self.filters, self.filter_bias,
+        ]  # fmt: skip
+
+    def forward(
+        self,
+        scalars: Tensor,
+        vectors: Tensor,
+        table: NeighbourTable,
+        edge_features: Tensor,
+        edge_vectors: Tensor,
+        envelope: Tensor,
+    ) -> Tuple[Tensor, Tensor]:
+        """`EquivariantAttention.forward`."""
+        return torch.ops.openmm_unisim.attention_layer(
+            scalars, vectors, table.index, table.mask, edge_features, edge_vectors, envelope, self.weights(),
+            self.heads, self.vector_envelope, self.epsilon, table.block if self.symmetric else 0,
+        )  # fmt: skip
+
+
+class RadialAttention(_Packed):
+    """An `EquivariantAttention` whose edge features are functions of the distance, for inference.
+
+    Parameters
+    ----------
+    layer : EquivariantAttention
+        Copied.
+    radial : nn.Module
+        Distance (angstrom) to edge features.
+    cutoff : float, angstrom
+        The features are constant beyond.
+    """
+
+    norm_weight: Tensor
+    norm_bias: Tensor
+    nodes: Tensor
+    node_bias: Tensor
+    mixing: Tensor
+    outputs: Tensor
+    output_bias: Tensor
+
+    def __init__(self, layer: EquivariantAttention, radial: nn.Module, cutoff: float) -> None:
+        super().__init__()
+        self.heads = layer.heads
+        self.vector_envelope = layer.vector_envelope
+        self.epsilon = float(layer.norm.eps)
+        node_weight, node_bias = layer.node_weights()
+        weight, bias = layer.filter_weights()
+        self.table = RadialTable(radial, weight, bias, cutoff, True)
+        self.hold(
+            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=pack_panels(node_weight),
+            node_bias=node_bias, mixing=pack_panels(layer.mix.weight), outputs=pack_panels(layer.output.weight),
+            output_bias=layer.output.bias,
+        )  # fmt: skip
+
+    def weights(self) -> List[Tensor]:
+        """All arrays, in the operator's order."""
+        return [
+            self.norm_weight, self.norm_bias, self.nodes, self.node_bias, self.mixing, self.outputs, self.output_bias,
+            self.table.knots,
+        ]  # fmt: skip
+
+    def forward(
+        self,
+        scalars: Tensor,
+        vectors: Tensor,
+        table: NeighbourTable,
+        distance: Tensor,
+        edge_vectors: Tensor,
+        envelope: Tensor,
+    ) -> Tuple[Tensor, Tensor]:
+        """`EquivariantAttention.forward` with distances (n_atoms, K), angstrom, for the edge features."""
+        return torch.ops.openmm_unisim.attention_radial(
+            scalars, vectors, table.index, table.mask, distance, edge_vectors, envelope, self.weights(),
+            self.heads, self.vector_envelope, self.epsilon, self.table.spacing, self.table.decay, self.table.slope,
+        )  # fmt: skip
+
+
+class PackedHead(_Packed):
+    """A `GatedVectorHead` for inference.
+
+    Parameters
+    ----------
+    head : GatedVectorHead
+        Copied.
+    """
+
+    mixing: Tensor
+    first: Tensor
+    first_bias: Tensor
+    second: Tensor
+    second_bias: Tensor
+    scale: Tensor
+
+    def __init__(self, head: GatedVectorHead) -> None:
+        super().__init__()
+        none = head.first.weight.new_zeros(0)
+        self.hold(
+            mixing=pack_panels(head.mix.weight), first=pack_panels(head.first.weight), first_bias=head.first.bias,
+            second=pack_panels(head.second.weight), second_bias=head.second.bias,
+            scale=head.norm.scale if isinstance(head.norm, VectorNorm) else none,
+        )  # fmt: skip
+
+    def forward(self, scalars: Tensor, vectors: Tensor) -> Tuple[Tensor, Tensor]:
+        """`GatedVectorHead.forward`."""
+        weights = [self.mixing, self.first, self.first_bias, self.second, self.second_bias]
+        return torch.ops.openmm_unisim.gated_head(scalars, vectors, weights, self.scale)
+
+
+class TabulatedEmbedding(AtomEmbedding):
+    """An `AtomEmbedding` whose edge features are functions of the distance, for inference."""
+
+    def __init__(self, embedding: AtomEmbedding, radial: nn.Module, cutoff: float) -> None:
+        nn.Module.__init__(self)
+        self.hidden, self.expand = embedding.hidden, embedding.expand
+        self.element, self.neighbour_element = embedding.element, embedding.neighbour_element
+        self.expansion_weight, self.expansion = embedding.expansion_weight, embedding.expansion
+        self.combine = embedding.combine
+        self.table = RadialTable(radial, embedding.edge.weight, embedding.edge.bias, cutoff, False)
+
+    def neighbour_sum(
+        self, z_index: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
+    ) -> Tensor:
+        """`AtomEmbedding.neighbour_sum` with distances (n_atoms, K), angstrom, for the edge features."""
+        own = torch.arange(z_index.size(0), device=z_index.device).unsqueeze(1)
+        weight = envelope * (table.mask & (table.index != own)).to(envelope.dtype)
+        values = self.neighbour_element(z_index)
+        return torch.ops.openmm_unisim.radial_sum(
+            values, table.index, radial, weight, self.table.knots, self.table.spacing, self.table.decay,
+            self.table.slope,
+        )  # fmt: skip
+
+
+class TabulatedEncoder(Encoder):
+    """A published `Encoder` for inference.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Its parts are shared where they don't change.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        nn.Module.__init__(self)
+        self.hidden, self.cutoff = encoder.hidden, encoder.cutoff
+        self.hydrogen_cutoff, self.smooth = encoder.hydrogen_cutoff, encoder.smooth
+        self.hydrogen = encoder.hydrogen
+        self.embedding = TabulatedEmbedding(encoder.embedding, encoder.radial, encoder.cutoff)
+        layers = [layer for layer in encoder.trunk.layers if isinstance(layer, EquivariantAttention)]
+        self.layers = nn.ModuleList(
+            [RadialAttention(layer, encoder.radial, encoder.cutoff) for layer in layers]
+        )
+        self.norm = encoder.trunk.norm
+
+    def forward(
+        self, positions: Tensor, z_index: Tensor, interpolant_time: Tensor, table: NeighbourTable
+    ) -> Tuple[Tensor, Tensor]:
+        """`Encoder.forward`."""
+        distance, direction = edge_geometry(positions, table)
+        envelope = self.edge_envelope(distance, z_index, table)
+        time = interpolant_time.to(positions.dtype).unsqueeze(1)
+        scalars = self.embedding(z_index, time, table, distance, envelope)
+        vectors = positions.new_zeros(positions.size(0), 3, self.hidden)
+        for layer in self.layers:
+            scalars, vectors = layer(scalars, vectors, table, distance, direction.unsqueeze(-1), envelope)
+        return self.norm(scalars), vectors

@@ -1,0 +1,243 @@
+#include "Levels.h"
+#include "OperatorTools.h"
+#include <algorithm>
+#include <torch/library.h>
+
+/**
+ * Operators for inference, without derivatives: whole attention layers, heads and linear layers on packed
+ * weights. openmm_unisim/model/inference.py packs the weights and calls them.
+ *
+ *   linear              x W^T + b
+ *   attention_layer     EquivariantAttention.forward
+ *   attention_radial    the same for filters that are functions of the distance, tabulated
+ *   radial_sum          AtomEmbedding.neighbour_sum, likewise
+ *   gated_head          GatedVectorHead.forward
+ */
+namespace UniSimPlugin {
+namespace {
+
+using at::Tensor;
+using Pair = std::tuple<Tensor, Tensor>;
+const int64_t LARGEST_BLOCK = 64; // atoms up to which the filters of all pairs stay in a cache
+
+/** rows x columns = x (rows x inner) times packed weights. */
+template <typename T>
+Tensor multiply(const Tensor& x, const Tensor& panels, const T* bias, int64_t columns) {
+    int64_t inner = x.size(-1), rows = inner == 0 ? 0 : x.numel() / inner;
+    TORCH_CHECK(panels.dim() == 3 && panels.size(1) == inner && panels.size(2) == panelWidth(x) &&
+                        panels.size(0) * panels.size(2) >= columns,
+            "openmm_unisim::linear was given weights packed for other sizes; prepare the module again.");
+    Tensor result = at::empty({rows, columns}, x.options());
+    const T *from = x.const_data_ptr<T>(), *packed = panels.const_data_ptr<T>();
+    T* to = result.data_ptr<T>();
+    overDestinations(rows, 64, [&](int64_t first, int64_t last) {
+        kernels<T>().product(from + first * inner, inner, packed, bias, last - first, inner, columns,
+                to + first * columns, columns);
+    });
+    return result;
+}
+
+Tensor linear(const Tensor& x, const Tensor& panels, const Tensor& bias) {
+    checkInference("linear", {x, panels, bias});
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = bias.size(0);
+    Tensor result, rows = x.contiguous();
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "linear", [&] {
+        result = multiply<scalar_t>(rows, panels, bias.const_data_ptr<scalar_t>(), bias.size(0));
+    });
+    return result.view(shape);
+}
+
+/** The weights of a layer, in the order of openmm_unisim/model/inference.py. */
+struct LayerWeights {
+    Tensor normWeight, normBias, nodes, nodeBias, mix, output, outputBias;
+
+    explicit LayerWeights(at::TensorList w)
+            : normWeight(w[0]), normBias(w[1]), nodes(w[2]), nodeBias(w[3]), mix(w[4]), output(w[5]),
+              outputBias(w[6]) {
+    }
+};
+
+/** A layer around the messages that `p` describes; p.nodes and p.vectors are set here. */
+template <typename T>
+Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, const LayerWeights& w,
+        double epsilon) {
+    int64_t atoms = scalars.size(0), hidden = p.hidden;
+    Tensor normed = at::empty_like(scalars), y = at::empty_like(scalars), big = at::empty_like(vectors);
+    const Kernels<T>& loops = kernels<T>();
+    loops.normaliseRows(scalars.const_data_ptr<T>(), w.normWeight.const_data_ptr<T>(),
+            w.normBias.const_data_ptr<T>(), T(epsilon), atoms, hidden, normed.data_ptr<T>());
+    Tensor nodes = multiply<T>(normed, w.nodes, w.nodeBias.const_data_ptr<T>(), w.nodeBias.size(0));
+    p.nodes = nodes.const_data_ptr<T>();
+    p.vectors = vectors.const_data_ptr<T>();
+    T *yTo = y.data_ptr<T>(), *bigTo = big.data_ptr<T>();
+    int64_t unit = std::max<int64_t>(1, p.block); // a block stays together
+    overDestinations(atoms / unit, unit > 1 ? 1 : 8, [&](int64_t first, int64_t last) {
+        Scratch<T> scratch(scratchSize(p));
+        loops.attend(p, first * unit, last * unit, yTo, bigTo, scratch.get());
+    });
+    Tensor mixed = multiply<T>(vectors, w.mix, nullptr, 3 * hidden);
+    Tensor gates = multiply<T>(y, w.output, w.outputBias.const_data_ptr<T>(), 3 * hidden);
+    Tensor newScalars = scalars.clone(), newVectors = vectors.clone();
+    loops.update(mixed.const_data_ptr<T>(), gates.const_data_ptr<T>(), big.const_data_ptr<T>(), atoms, hidden,
+            newScalars.data_ptr<T>(), newVectors.data_ptr<T>());
+    return {newScalars, newVectors};
+}
+
+/** Shapes and pointers that both kinds of layers share. */
+template <typename T>
+AttendProblem<T> describe(const Tensor& vectors, const Tensor& index, const Tensor& mask,
+        const Tensor& arrows, const Tensor& envelope, int64_t heads, bool vectorEnvelope) {
+    int64_t atoms = vectors.size(0), slots = index.size(1);
+    TORCH_CHECK(vectors.dim() == 3 && index.sizes() == at::IntArrayRef({atoms, slots}) &&
+                        mask.sizes() == index.sizes() && envelope.sizes() == index.sizes() &&
+                        arrows.dim() == 4 && arrows.size(0) == atoms && arrows.size(1) == slots &&
+                        arrows.size(2) == 3 && arrows.size(3) >= 1 && arrows.size(3) <= 3 &&
+                        vectors.size(2) % heads == 0,
+            "openmm_unisim::attention_layer was given arrays whose shapes don't agree; use "
+            "EquivariantAttention.");
+    checkSources(index, atoms);
+    AttendProblem<T> p{};
+    p.slots = slots;
+    p.hidden = vectors.size(2);
+    p.heads = heads;
+    p.arrowCount = arrows.size(3);
+    p.vectorEnvelope = vectorEnvelope;
+    p.index = index.const_data_ptr<int64_t>();
+    p.mask = mask.const_data_ptr<bool>();
+    p.arrows = arrows.const_data_ptr<T>();
+    p.envelope = envelope.const_data_ptr<T>();
+    return p;
+}
+
+Pair attentionLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& index, const Tensor& mask,
+        const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
+        int64_t heads, bool vectorEnvelope, double epsilon, int64_t block) {
+    TORCH_CHECK(weights.size() == 9, "openmm_unisim::attention_layer takes nine arrays of weights.");
+    checkInference("attention_layer", {scalars, vectors, edges, arrows, envelope, weights[2]});
+    Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
+           c = envelope.contiguous();
+    Tensor sources = index.contiguous(), real = mask.contiguous(), features = edges.contiguous();
+    Pair result;
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_layer", [&] {
+        auto p = describe<scalar_t>(v, sources, real, u, c, heads, vectorEnvelope);
+        TORCH_CHECK(weights[7].size(1) == features.size(2) && weights[8].size(0) == p.width(),
+                "openmm_unisim::attention_layer was given filters of other sizes; prepare the module again.");
+        TORCH_CHECK(block == 0 || (block == p.slots && x.size(0) % block == 0),
+                "openmm_unisim::attention_layer takes blocks that are fully connected; check the neighbour "
+                "table.");
+        p.block = block <= LARGEST_BLOCK ? block : 0;
+        p.features = features.size(2);
+        p.edges = features.const_data_ptr<scalar_t>();
+        p.panels = weights[7].const_data_ptr<scalar_t>();
+        p.bias = weights[8].const_data_ptr<scalar_t>();
+        result = layer<scalar_t>(p, x, v, LayerWeights(weights), epsilon);
+    });
+    return result;
+}
+
+template <typename T>
+RadialKnots<T> knotsOf(const Tensor& knots, double spacing, double decay, double slope) {
+    TORCH_CHECK(knots.dim() == 3 && knots.size(0) >= 2 && knots.size(1) == 2 && knots.is_contiguous(),
+            "A fused operator was given no radial table; prepare the module again.");
+    return {knots.const_data_ptr<T>(), knots.size(0), T(spacing), T(decay), T(slope)};
+}
+
+Tensor radialSum(const Tensor& values, const Tensor& index, const Tensor& distance, const Tensor& weights,
+        const Tensor& knots, double spacing, double decay, double slope) {
+    checkInference("radial_sum", {values, distance, weights, knots});
+    Tensor x = values.contiguous(), sources = index.contiguous(), r = distance.contiguous();
+    Tensor w = weights.contiguous(), result = at::empty_like(x);
+    int64_t atoms = x.size(0), width = x.size(1), slots = sources.size(1);
+    TORCH_CHECK(sources.size(0) == atoms && r.sizes() == sources.sizes() && w.sizes() == sources.sizes() &&
+                        knots.size(2) == width,
+            "openmm_unisim::radial_sum was given arrays whose shapes don't agree; use AtomEmbedding.");
+    checkSources(sources, atoms);
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "radial_sum", [&] {
+        Scratch<scalar_t> scratch(width);
+        kernels<scalar_t>().radialSum(knotsOf<scalar_t>(knots, spacing, decay, slope),
+                x.const_data_ptr<scalar_t>(), sources.const_data_ptr<int64_t>(), r.const_data_ptr<scalar_t>(),
+                w.const_data_ptr<scalar_t>(), atoms, slots, width, result.data_ptr<scalar_t>(),
+                scratch.get());
+    });
+    return result;
+}
+
+Pair attentionRadial(const Tensor& scalars, const Tensor& vectors, const Tensor& index, const Tensor& mask,
+        const Tensor& distance, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
+        int64_t heads, bool vectorEnvelope, double epsilon, double spacing, double decay, double slope) {
+    TORCH_CHECK(weights.size() == 8, "openmm_unisim::attention_radial takes eight arrays of weights.");
+    checkInference(
+            "attention_radial", {scalars, vectors, distance, arrows, envelope, weights[2], weights[7]});
+    Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
+           c = envelope.contiguous();
+    Tensor sources = index.contiguous(), real = mask.contiguous(), r = distance.contiguous();
+    Pair result;
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_radial", [&] {
+        auto p = describe<scalar_t>(v, sources, real, u, c, heads, vectorEnvelope);
+        TORCH_CHECK(weights[7].size(-1) == p.width() && r.sizes() == sources.sizes(),
+                "openmm_unisim::attention_radial was given a table of other sizes; prepare the module "
+                "again.");
+        p.distance = r.const_data_ptr<scalar_t>();
+        p.table = knotsOf<scalar_t>(weights[7], spacing, decay, slope);
+        result = layer<scalar_t>(p, x, v, LayerWeights(weights), epsilon);
+    });
+    return result;
+}
+
+/** weights: mix, first and its bias, second and its bias; norm_scale is empty where vectors aren't
+ * normalised. */
+Pair gatedHead(
+        const Tensor& scalars, const Tensor& vectors, at::TensorList weights, const Tensor& normScale) {
+    TORCH_CHECK(weights.size() == 5, "openmm_unisim::gated_head takes five arrays of weights.");
+    checkInference("gated_head", {scalars, vectors, weights[0]});
+    Tensor x = scalars.contiguous(), v = vectors.contiguous(), gated, carried;
+    int64_t atoms = x.size(0), hidden = x.size(1), total = weights[4].size(0), outputs = total - hidden;
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "gated_head", [&] {
+        const Kernels<scalar_t>& loops = kernels<scalar_t>();
+        if (normScale.numel() == 1) {
+            Tensor normed = at::empty_like(v), lengths = at::empty({hidden}, v.options());
+            loops.normaliseVectors(v.const_data_ptr<scalar_t>(), normScale.item<scalar_t>(), atoms, hidden,
+                    lengths.data_ptr<scalar_t>(), normed.data_ptr<scalar_t>());
+            v = normed;
+        }
+        Tensor mixed = multiply<scalar_t>(v, weights[0], nullptr, total);
+        Tensor seen = at::empty({atoms, 2 * hidden}, x.options());
+        loops.measure(x.const_data_ptr<scalar_t>(), mixed.const_data_ptr<scalar_t>(), atoms, hidden, outputs,
+                seen.data_ptr<scalar_t>());
+        Tensor inner = multiply<scalar_t>(
+                seen, weights[1], weights[2].const_data_ptr<scalar_t>(), weights[2].size(0));
+        loops.activate(inner.data_ptr<scalar_t>(), inner.numel());
+        gated = multiply<scalar_t>(inner, weights[3], weights[4].const_data_ptr<scalar_t>(), total);
+        carried = mixed.view({atoms, 3, total}).narrow(2, hidden, outputs) *
+                  gated.narrow(1, hidden, outputs).unsqueeze(1);
+    });
+    return {gated.narrow(1, 0, hidden), carried};
+}
+
+} // namespace
+
+TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
+    library.def("linear(Tensor x, Tensor panels, Tensor bias) -> Tensor");
+    library.def("attention_layer(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor "
+                "edge_features, Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, "
+                "bool vector_envelope, float epsilon, int symmetric_block) -> (Tensor, Tensor)");
+    library.def(
+            "attention_radial(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor distance, "
+            "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "
+            "float epsilon, float spacing, float decay, float slope) -> (Tensor, Tensor)");
+    library.def("radial_sum(Tensor values, Tensor index, Tensor distance, Tensor weights, Tensor knots, "
+                "float spacing, float decay, float slope) -> Tensor");
+    library.def("gated_head(Tensor scalars, Tensor vectors, Tensor[] weights, Tensor norm_scale) -> (Tensor, "
+                "Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(openmm_unisim, CPU, library) {
+    library.impl("linear", linear);
+    library.impl("attention_layer", attentionLayer);
+    library.impl("attention_radial", attentionRadial);
+    library.impl("radial_sum", radialSum);
+    library.impl("gated_head", gatedHead);
+}
+
+} // namespace UniSimPlugin

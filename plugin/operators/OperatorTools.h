@@ -1,0 +1,75 @@
+#ifndef UNISIM_OPERATOR_TOOLS_H_
+#define UNISIM_OPERATOR_TOOLS_H_
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <algorithm>
+#include <memory>
+
+/** What the operators share: packed weights, scratch memory, threads. */
+namespace UniSimPlugin {
+
+const int64_t PANEL_BYTES_OF_WEIGHTS = 128; // PANEL_BYTES of SmallProduct.h
+
+/** Columns of a panel of packed weights of the type of `x`. */
+inline int64_t panelWidth(const at::Tensor& x) {
+    return PANEL_BYTES_OF_WEIGHTS / x.element_size();
+}
+
+/** Fail unless no derivative is asked for, and all arrays have one floating-point type. */
+inline void checkInference(const char* name, at::TensorList arrays) {
+    for (const at::Tensor& x : arrays) {
+        TORCH_CHECK(!(at::GradMode::is_enabled() && x.requires_grad()), "openmm_unisim::", name,
+                " has no derivatives; call it within torch.no_grad(), or use_fused(module, True) for "
+                "training.");
+        TORCH_CHECK(x.scalar_type() == arrays[0].scalar_type(), "openmm_unisim::", name,
+                " takes arrays of one floating-point type; prepare the module again after changing its "
+                "type.");
+    }
+}
+
+/** Fail unless every slot names one of the atoms. */
+inline void checkSources(const at::Tensor& index, int64_t atoms) {
+    const int64_t *sources = index.const_data_ptr<int64_t>(), *end = sources + index.numel();
+    TORCH_CHECK(std::all_of(sources, end, [atoms](int64_t j) { return j >= 0 && j < atoms; }),
+            "A fused operator was given an index outside the atoms; check the neighbour table.");
+}
+
+/** Weights (rows, inner) of a linear layer as kernels/SmallProduct.h reads them: [rows /
+ * PANEL][inner][PANEL]. */
+inline at::Tensor packPanels(const at::Tensor& weight) {
+    int64_t panel = panelWidth(weight);
+    int64_t rows = weight.size(0), inner = weight.size(1), padded = (rows + panel - 1) / panel * panel;
+    at::Tensor whole = padded == rows ? weight : at::constant_pad_nd(weight, {0, 0, 0, padded - rows});
+    return whole.view({padded / panel, panel, inner}).transpose(1, 2).contiguous();
+}
+
+/** Uninitialised numbers of one thread. */
+template <typename T>
+class Scratch {
+public:
+    explicit Scratch(int64_t size) : numbers(new T[size]) {
+    }
+    T* get() {
+        return numbers.get();
+    }
+
+private:
+    std::unique_ptr<T[]> numbers;
+};
+
+/** Call work(first, last) for parts of [0, count); without torch's thread pool if there is one thread. */
+template <typename Work>
+void overDestinations(int64_t count, int64_t grain, const Work& work) {
+    if (count == 0)
+        return;
+    if (at::get_num_threads() == 1 || count <= grain)
+        work(0, count);
+    else
+        at::parallel_for(0, count, grain, work);
+}
+
+} // namespace UniSimPlugin
+
+#endif // UNISIM_OPERATOR_TOOLS_H_

@@ -1,0 +1,92 @@
+#ifndef UNISIM_LAYER_H_
+#define UNISIM_LAYER_H_
+
+#include "Attend.h"
+
+/**
+ * What surrounds the messages of a layer, and the gated head, row by row (openmm_unisim/model/attention.py
+ * and heads.py define them):
+ *
+ *   symbol            meaning                                           name
+ *   LN(x)             (x - mean) / sqrt(variance + epsilon) w + b       normaliseRows
+ *   dx                s o2 + o3, s = sum_xyz V1 V2                      update
+ *   dV                V3 o1 + Y                                         update
+ *   n(V)              gamma V / (std_channels |V| + 1e-5)               normaliseVectors
+ */
+namespace UniSimPlugin {
+namespace {
+
+template <typename T>
+void normaliseRows(
+        const T* x, const T* weight, const T* bias, T epsilon, int64_t rows, int64_t width, T* result) {
+    for (int64_t row = 0; row < rows; row++, x += width, result += width) {
+        T mean = total(x, width) / T(width), variance = 0;
+#pragma omp simd reduction(+ : variance)
+        for (int64_t c = 0; c < width; c++)
+            variance += (x[c] - mean) * (x[c] - mean);
+        T factor = T(1) / T(__builtin_sqrt(variance / T(width) + epsilon));
+#pragma omp simd
+        for (int64_t c = 0; c < width; c++)
+            result[c] = (x[c] - mean) * factor * weight[c] + bias[c];
+    }
+}
+
+/** Residual update; `mixed` holds V1, V2, V3 of each component, `gates` o1, o2, o3. */
+template <typename T>
+void update(const T* mixed, const T* gates, const T* messages, int64_t rows, int64_t hidden, T* scalars,
+        T* vectors) {
+    for (int64_t row = 0; row < rows; row++) {
+        const T *gate = gates + row * 3 * hidden, *mix = mixed + row * 9 * hidden;
+        const T* message = messages + row * 3 * hidden;
+        T *x = scalars + row * hidden, *v = vectors + row * 3 * hidden;
+#pragma omp simd
+        for (int64_t c = 0; c < hidden; c++) {
+            T product = 0;
+            for (int d = 0; d < 3; d++) {
+                product += mix[3 * d * hidden + c] * mix[(3 * d + 1) * hidden + c];
+                v[d * hidden + c] += mix[(3 * d + 2) * hidden + c] * gate[c] + message[d * hidden + c];
+            }
+            x[c] += product * gate[hidden + c] + gate[2 * hidden + c];
+        }
+    }
+}
+
+/** Vectors over the spread of their lengths. */
+template <typename T>
+void normaliseVectors(const T* vectors, T scale, int64_t rows, int64_t hidden, T* lengths, T* result) {
+    for (int64_t row = 0; row < rows; row++) {
+        const T* v = vectors + row * 3 * hidden;
+#pragma omp simd
+        for (int64_t c = 0; c < hidden; c++)
+            lengths[c] = T(__builtin_sqrt(
+                    v[c] * v[c] + v[hidden + c] * v[hidden + c] + v[2 * hidden + c] * v[2 * hidden + c]));
+        T mean = total(lengths, hidden) / T(hidden), squared = 0;
+#pragma omp simd reduction(+ : squared)
+        for (int64_t c = 0; c < hidden; c++)
+            squared += (lengths[c] - mean) * (lengths[c] - mean);
+        T factor = scale / (T(__builtin_sqrt(squared / T(hidden - 1))) + T(1e-5));
+        for (int64_t c = 0; c < 3 * hidden; c++)
+            result[row * 3 * hidden + c] = v[c] * factor;
+    }
+}
+
+/** Rows [x; |Va|] that the head's first linear layer reads; `mixed` holds Va and Vb of each component. */
+template <typename T>
+void measure(const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int64_t outputs, T* result) {
+    int64_t stride = hidden + outputs;
+    for (int64_t row = 0; row < rows; row++) {
+        const T* v = mixed + row * 3 * stride;
+        T* to = result + row * 2 * hidden;
+#pragma omp simd
+        for (int64_t c = 0; c < hidden; c++) {
+            to[c] = scalars[row * hidden + c];
+            to[hidden + c] = T(__builtin_sqrt(
+                    v[c] * v[c] + v[stride + c] * v[stride + c] + v[2 * stride + c] * v[2 * stride + c]));
+        }
+    }
+}
+
+} // namespace
+} // namespace UniSimPlugin
+
+#endif // UNISIM_LAYER_H_
