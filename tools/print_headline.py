@@ -12,7 +12,11 @@ def headline(folder: Path) -> str:
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     tiles = verdicts(report)
     width = max(len(tile.label) for tile in tiles)
-    lines = [f"  {tile.label:<{width}}  {tile.value}  ({tile.detail}) [{tile.grade}]" for tile in tiles]
+    lines = [
+        f"  {tile.label:<{width}}  {tile.value}  ({tile.detail})"
+        + ("" if tile.grade == "none" else f" [{tile.grade}]")
+        for tile in tiles
+    ]
     return "\n".join([*lines, f"  report: {(folder / 'report.html').resolve()}"])
 
 
