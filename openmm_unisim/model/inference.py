@@ -74,7 +74,37 @@ class PackedLinear(_Packed):
         return torch.ops.openmm_unisim.linear(x, self.panels, self.bias)
 
 
-class PackedAttention(_Packed):
+class _PackedLayer(_Packed):
+    """What an `EquivariantAttention` holds beside its filters."""
+
+    norm_weight: Tensor
+    norm_bias: Tensor
+    nodes: Tensor
+    node_bias: Tensor
+    mixing: Tensor
+    outputs: Tensor
+    output_bias: Tensor
+
+    def __init__(self, layer: EquivariantAttention) -> None:
+        super().__init__()
+        self.heads = layer.heads
+        self.vector_envelope = layer.vector_envelope
+        self.epsilon = float(layer.norm.eps)
+        node_weight, node_bias = layer.node_weights()
+        self.hold(
+            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=pack_panels(node_weight),
+            node_bias=node_bias, mixing=pack_panels(layer.mix.weight), outputs=pack_panels(layer.output.weight),
+            output_bias=layer.output.bias,
+        )  # fmt: skip
+
+    def layer_weights(self) -> List[Tensor]:
+        """These arrays, in the operators' order."""
+        return [
+            self.norm_weight, self.norm_bias, self.nodes, self.node_bias, self.mixing, self.outputs, self.output_bias,
+        ]  # fmt: skip
+
+
+class PackedAttention(_PackedLayer):
     """An `EquivariantAttention` for inference.
 
     Parameters
@@ -85,36 +115,18 @@ class PackedAttention(_Packed):
         Whether edge features of (i, j) and (j, i) are equal in block tables, so that one filter serves both.
     """
 
-    norm_weight: Tensor
-    norm_bias: Tensor
-    nodes: Tensor
-    node_bias: Tensor
-    mixing: Tensor
-    outputs: Tensor
-    output_bias: Tensor
     filters: Tensor
     filter_bias: Tensor
 
     def __init__(self, layer: EquivariantAttention, symmetric: bool = False) -> None:
-        super().__init__()
+        super().__init__(layer)
         self.symmetric = symmetric
-        self.heads = layer.heads
-        self.vector_envelope = layer.vector_envelope
-        self.epsilon = float(layer.norm.eps)
-        node_weight, node_bias = layer.node_weights()
         weight, bias = layer.filter_weights()
-        self.hold(
-            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=pack_panels(node_weight),
-            node_bias=node_bias, mixing=pack_panels(layer.mix.weight), outputs=pack_panels(layer.output.weight),
-            output_bias=layer.output.bias, filters=pack_panels(weight), filter_bias=bias,
-        )  # fmt: skip
+        self.hold(filters=pack_panels(weight), filter_bias=bias)
 
     def weights(self) -> List[Tensor]:
         """All arrays, in the operator's order."""
-        return [
-            self.norm_weight, self.norm_bias, self.nodes, self.node_bias, self.mixing, self.outputs, self.output_bias,
-            self.filters, self.filter_bias,
-        ]  # fmt: skip
+        return self.layer_weights() + [self.filters, self.filter_bias]  # noqa: RUF005  (TorchScript)
 
     def forward(
         self,
@@ -132,7 +144,7 @@ class PackedAttention(_Packed):
         )  # fmt: skip
 
 
-class RadialAttention(_Packed):
+class RadialAttention(_PackedLayer):
     """An `EquivariantAttention` whose edge features are functions of the distance, for inference.
 
     Parameters
@@ -145,34 +157,14 @@ class RadialAttention(_Packed):
         The features are constant beyond.
     """
 
-    norm_weight: Tensor
-    norm_bias: Tensor
-    nodes: Tensor
-    node_bias: Tensor
-    mixing: Tensor
-    outputs: Tensor
-    output_bias: Tensor
-
     def __init__(self, layer: EquivariantAttention, radial: nn.Module, cutoff: float) -> None:
-        super().__init__()
-        self.heads = layer.heads
-        self.vector_envelope = layer.vector_envelope
-        self.epsilon = float(layer.norm.eps)
-        node_weight, node_bias = layer.node_weights()
+        super().__init__(layer)
         weight, bias = layer.filter_weights()
         self.table = RadialTable(radial, weight, bias, cutoff, True)
-        self.hold(
-            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=pack_panels(node_weight),
-            node_bias=node_bias, mixing=pack_panels(layer.mix.weight), outputs=pack_panels(layer.output.weight),
-            output_bias=layer.output.bias,
-        )  # fmt: skip
 
     def weights(self) -> List[Tensor]:
         """All arrays, in the operator's order."""
-        return [
-            self.norm_weight, self.norm_bias, self.nodes, self.node_bias, self.mixing, self.outputs, self.output_bias,
-            self.table.knots,
-        ]  # fmt: skip
+        return self.layer_weights() + [self.table.knots]  # noqa: RUF005  (TorchScript)
 
     def forward(
         self,
