@@ -10,9 +10,7 @@ the ala2 ones are those shipped.
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ import torch
 from torch import Generator, nn
 
 import openmm_unisim
+from openmm_unisim.benchmark.speed.side_by_side import compare
 from openmm_unisim.elements import vocabulary_lookup
 from openmm_unisim.export.conditioned import export_conditioned, load_conditioned
 from openmm_unisim.export.loader import load_model_file
@@ -45,33 +44,6 @@ PRODUCTS = {  # rows, inner, columns of the matrix products in one layer
     "ala2: node values": (22, 64, 384), "large": (512, 512, 512),
 }  # fmt: skip
 MOLECULE = "ACE-ALA-NME"
-
-
-def compare(
-    calls: dict[str, Callable[[], Any]], repeats: int, warmup: int = 5
-) -> dict[str, dict[str, float]]:
-    """Milliseconds of processor time (and by the wall clock) of each call, and how many times faster than the first."""
-    for _ in range(warmup):
-        for call in calls.values():
-            call()
-    spent: dict[str, list[float]] = {name: [] for name in calls}
-    wall: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            began, started = time.process_time(), time.perf_counter()
-            call()
-            spent[name].append(1000 * (time.process_time() - began))
-            wall[name].append(1000 * (time.perf_counter() - started))
-    first = next(iter(calls))
-    return {
-        name: {
-            "milliseconds": statistics.median(spent[name]),
-            "times_faster": statistics.median(spent[first]) / statistics.median(spent[name]),
-            "wall_milliseconds": statistics.median(wall[name]),
-            "wall_times_faster": statistics.median(wall[first]) / statistics.median(wall[name]),
-        }
-        for name in calls
-    }
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -1,0 +1,49 @@
+"""Times several calls in turn in one process, so that what else the machine does hits all of them."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["compare"]
+
+
+def compare(
+    calls: dict[str, Callable[[], Any]], repeats: int, warmup: int = 5
+) -> dict[str, dict[str, float]]:
+    """Median milliseconds of each call, and how many times faster than the first one it is.
+
+    Parameters
+    ----------
+    calls : dict of str to callable
+        Called in turn; the first is the one that ratios refer to.
+    repeats, warmup : int
+        Rounds that are timed, and rounds before them that aren't.
+
+    Returns
+    -------
+    dict
+        For each name `milliseconds` and `times_faster` of this process's processor time, all threads together, which
+        a machine shared with other work stretches least; `wall_milliseconds`, `wall_times_faster` by the clock.
+    """
+    for _ in range(warmup):
+        for call in calls.values():
+            call()
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            began, started = time.process_time(), time.perf_counter()
+            call()
+            spent[name].append(1000 * (time.process_time() - began))
+            wall[name].append(1000 * (time.perf_counter() - started))
+    first = next(iter(calls))
+    return {
+        name: {
+            "milliseconds": statistics.median(spent[name]),
+            "times_faster": statistics.median(spent[first]) / statistics.median(spent[name]),
+            "wall_milliseconds": statistics.median(wall[name]),
+            "wall_times_faster": statistics.median(wall[first]) / statistics.median(wall[name]),
+        }
+        for name in calls
+    }
