@@ -42,6 +42,7 @@ PRODUCTS = {  # rows, inner, columns of the matrix products in one layer
     "published: filters (tabulated instead)": (272, 64, 1024), "ala2: filters": (484, 32, 320),
     "ala2: node values": (22, 64, 384), "large": (512, 512, 512),
 }  # fmt: skip
+BLOCK = 10  # calls in a row, as in a jump
 MOLECULE = "ACE-ALA-NME"
 
 
@@ -66,7 +67,11 @@ def published(repeats: int, copies: int) -> dict[str, Any]:
 
     networks = {"twin": field(), "scripted": freeze(field()), "fused": for_inference(field())}
     networks["fused, scripted"] = freeze(networks["fused"])
-    return compare({name: lambda n=network: n(*given) for name, network in networks.items()}, repeats)
+    return compare(
+        {name: lambda n=network: n(*given) for name, network in networks.items()},
+        repeats,
+        block=BLOCK if copies == 1 else 1,
+    )
 
 
 def ala2(repeats: int) -> dict[str, Any]:
@@ -97,8 +102,12 @@ def ala2(repeats: int) -> dict[str, Any]:
             export_conditioned(WEIGHTS, path, plain=name.startswith("plain"))
             steps[name] = load_model_file(path)[0]
     return {
-        "network": compare({name: lambda n=n: n(*given) for name, n in networks.items()}, repeats),
-        "substep": compare({name: lambda n=n: n.step(*arguments) for name, n in steps.items()}, repeats),
+        "network": compare(
+            {name: lambda n=n: n(*given) for name, n in networks.items()}, repeats, block=BLOCK
+        ),
+        "substep": compare(
+            {name: lambda n=n: n.step(*arguments) for name, n in steps.items()}, repeats, block=BLOCK
+        ),
     }
 
 

@@ -18,7 +18,8 @@ from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedFiel
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
 from .metadata import ModelMetadata
-from .scripted import ConditionedJump, PackedJump
+from .packed import PackedJump
+from .scripted import ConditionedJump
 
 KIND = "conditioned_field"
 

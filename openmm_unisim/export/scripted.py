@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ..interpolant.covariance import (
-    RIGID_VARIANCE,
     Restraints,
     cholesky_or_nan,
     collapse,
@@ -23,7 +22,6 @@ from ..interpolant.schedule import symmetric_power_grid, uniform_grid
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedField
 from ..model.embedding import ElementIndex
-from ..model.fused import for_inference
 from ..model.spread import SpreadHead
 from ..units import ANGSTROM_PER_NM
 
@@ -71,6 +69,20 @@ class ConditionedJump(nn.Module):
         distance = bond_distance(adjacency)
         return adjacency, distance, restraints(distance)
 
+    def variances(
+        self, end: Tensor, place: Tensor, reference: Tensor, times: Tensor, restrained: Restraints
+    ) -> Tuple[Tensor, Tensor]:
+        """v_g and v_i of `interpolant.covariance`."""
+        return self.spread(place, times, restrained, collapse(end, restrained, reference))
+
+    def factor(self, precision: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+        """Cholesky factor of the step's covariance."""
+        return cholesky_or_nan(step_covariance(posterior_covariance(precision), t, t_next, self.field.sigma))
+
+    def density(self, following: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+        """Log density of `following`."""
+        return gaussian_log_density(following, mean, factor)
+
     def precision(
         self, end: Tensor, initial: Tensor, restrained: Restraints, variances: Tensor, rest: Tensor, t: Tensor
     ) -> Tensor:
@@ -98,13 +110,10 @@ class ConditionedJump(nn.Module):
         mean = step_mean(x, end, t, t_next)
         sigma = self.field.sigma
         if self.group_wise:
-            shortfall = collapse(end, restrained, reference)
-            variances, rest = self.spread(
-                place, self.field.time_features(t.to(x.dtype)), restrained, shortfall
-            )
+            times = self.field.time_features(t.to(x.dtype))
+            variances, rest = self.variances(end, place, reference, times, restrained)
             precision = self.precision(end, x0, restrained, variances, rest, t)
-            covariance = step_covariance(posterior_covariance(precision), t, t_next, sigma)
-            return mean, cholesky_or_nan(covariance)
+            return mean, self.factor(precision, t, t_next)
         scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)
         return mean, scale * torch.eye(3 * x.size(1), dtype=torch.float64, device=x.device)
 
@@ -116,7 +125,7 @@ class ConditionedJump(nn.Module):
         """Next positions (nm) and their log density (of nm coordinates); see docs/model_file.md."""
         mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
         following = (gaussian_step(mean, factor, noise) * self.nm).to(positions.dtype)
-        density = gaussian_log_density(following.double() * self.angstrom, mean, factor)
+        density = self.density(following.double() * self.angstrom, mean, factor)
         return following, density + mean.size(1) * 3 * math.log(self.angstrom)
 
     @torch.jit.export
@@ -127,7 +136,7 @@ class ConditionedJump(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Log density of a given substep, shape (n_copies,), double."""
         mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
-        density = gaussian_log_density(next_positions.double() * self.angstrom, mean, factor)
+        density = self.density(next_positions.double() * self.angstrom, mean, factor)
         return density + mean.size(1) * 3 * math.log(self.angstrom)
 
     @torch.jit.export
@@ -159,26 +168,3 @@ class ConditionedJump(nn.Module):
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
         end, _ = self.field(x, x0, t.to(x.dtype), self.lag_time, z_index, adjacency.to(x.dtype), distance)
         return (end - x) * self.nm / (1.0 - t.to(x.dtype).view(-1, 1, 1))
-
-
-class PackedJump(ConditionedJump):
-    """A `ConditionedJump` whose field and variance head are packed for inference (`model.fused`)."""
-
-    def __init__(self, jump: ConditionedJump) -> None:
-        field, spread = for_inference(jump.field), for_inference(jump.spread)
-        super().__init__(field, spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements)
-        self.rigid_variance = RIGID_VARIANCE
-
-    def topology(self, bonds: Tensor, n_atoms: int) -> Tuple[Tensor, Tensor, Restraints]:
-        """`ConditionedJump.topology`."""
-        adjacency, distance, pairs, apart, centres = torch.ops.openmm_unisim.bond_graph(bonds, n_atoms)
-        return adjacency, distance, Restraints(pairs, apart, centres)
-
-    def precision(
-        self, end: Tensor, initial: Tensor, restrained: Restraints, variances: Tensor, rest: Tensor, t: Tensor
-    ) -> Tensor:
-        """`ConditionedJump.precision`."""
-        return torch.ops.openmm_unisim.posterior_precision(
-            end, initial, restrained.pairs, restrained.centres, variances, rest, t, self.field.sigma,
-            self.rigid_variance,
-        )  # fmt: skip

@@ -21,6 +21,7 @@ from .heads import GatedVectorHead, VectorNorm
 from .radial_table import RadialTable
 
 __all__ = [
+    "Packed",
     "PackedAttention",
     "PackedHead",
     "PackedLinear",
@@ -39,7 +40,7 @@ def pack_panels(weight: Tensor) -> Tensor:
     return padded.view(-1, panel, weight.size(1)).transpose(1, 2).contiguous()
 
 
-class _Packed(nn.Module):
+class Packed(nn.Module):
     """Holds arrays under names that travel with `.to`, but are in no state dict: they are copies."""
 
     def __init__(self) -> None:
@@ -52,7 +53,7 @@ class _Packed(nn.Module):
             self.register_buffer(name, array.detach().clone(), persistent=False)
 
 
-class PackedLinear(_Packed):
+class PackedLinear(Packed):
     """An `nn.Linear` for inference.
 
     Parameters
@@ -74,7 +75,7 @@ class PackedLinear(_Packed):
         return torch.ops.openmm_unisim.linear(x, self.panels, self.bias)
 
 
-class _PackedLayer(_Packed):
+class _PackedLayer(Packed):
     """What an `EquivariantAttention` holds beside its filters."""
 
     norm_weight: Tensor
@@ -182,7 +183,7 @@ class RadialAttention(_PackedLayer):
         )  # fmt: skip
 
 
-class PackedHead(_Packed):
+class PackedHead(Packed):
     """A `GatedVectorHead` for inference.
 
     Parameters

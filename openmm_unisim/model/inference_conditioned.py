@@ -1,21 +1,25 @@
 """The conditioned form for inference: its edges by one operator, from positions to embedding (see `fused`)."""
 
-from typing import List, Tuple
+from typing import List, Tuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..interpolant.bridge import input_scale
+from ..interpolant.covariance import Restraints
 from .attention import EquivariantAttention
-from .bond_graph import FAR
+from .bond_graph import FAR, BondGraphEmbedding
 from .conditioned import ConditionedField
+from .embedding import AtomEmbedding
+from .global_filter import GlobalFilter
 from .graph import NeighbourTable
-from .inference import PackedAttention, pack_panels
+from .inference import Packed, PackedAttention, pack_panels
 from .pair_features import PairFeatures
 from .refinement import Refinement
+from .spread import SpreadHead
 from .transformer import Trunk
 
-__all__ = ["PackedField", "PackedRefinement"]
+__all__ = ["PackedEmbedding", "PackedField", "PackedFilter", "PackedRefinement", "PackedSpread"]
 
 
 def _pack_layers(trunk: Trunk) -> None:
@@ -57,6 +61,158 @@ class _EdgeWeights(nn.Module):
         return [self.means, self.betas, self.first, self.first_bias, self.second, self.second_bias]
 
 
+class PackedEmbedding(Packed):
+    """An `AtomEmbedding` for inference.
+
+    Parameters
+    ----------
+    embedding : AtomEmbedding
+        Copied.
+    """
+
+    element: Tensor
+    neighbour_element: Tensor
+    edge: Tensor
+    edge_bias: Tensor
+    choice: Tensor
+    choice_bias: Tensor
+    expansion: Tensor
+    combine: Tensor
+    combine_bias: Tensor
+
+    def __init__(self, embedding: AtomEmbedding) -> None:
+        super().__init__()
+        choice, combine = embedding.expansion_weight, embedding.combine
+        self.hold(
+            element=embedding.element.weight, neighbour_element=embedding.neighbour_element.weight,
+            edge=pack_panels(embedding.edge.weight), edge_bias=embedding.edge.bias,
+            choice=pack_panels(choice.weight), choice_bias=choice.bias, expansion=embedding.expansion,
+            combine=pack_panels(combine.weight), combine_bias=combine.bias,
+        )  # fmt: skip
+
+    def forward(
+        self, z_index: Tensor, extra: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
+    ) -> Tensor:
+        """`AtomEmbedding.forward`."""
+        weights = [
+            self.element, self.neighbour_element, self.edge, self.edge_bias, self.choice, self.choice_bias,
+            self.expansion, self.combine, self.combine_bias,
+        ]  # fmt: skip
+        return torch.ops.openmm_unisim.embed_atoms(
+            z_index, extra, table.index, table.mask, radial, envelope, weights
+        )
+
+
+class PackedFilter(Packed):
+    """A `GlobalFilter` for inference.
+
+    Parameters
+    ----------
+    filtered : GlobalFilter
+        Copied.
+    """
+
+    direction: Tensor
+    first: Tensor
+    first_bias: Tensor
+    second: Tensor
+    second_bias: Tensor
+
+    def __init__(self, filtered: GlobalFilter) -> None:
+        super().__init__()
+        first, second = filtered.first, filtered.second
+        self.hold(
+            direction=pack_panels(filtered.direction.weight), first=pack_panels(first.weight), first_bias=first.bias,
+            second=pack_panels(second.weight), second_bias=second.bias,
+        )  # fmt: skip
+
+    def forward(self, scalars: Tensor, vectors: Tensor, observed: Tensor, copies: int) -> Tensor:
+        """`GlobalFilter.forward`."""
+        weights = [self.direction, self.first, self.first_bias, self.second, self.second_bias]
+        return torch.ops.openmm_unisim.global_filter(scalars, vectors, observed, weights, copies)
+
+
+class PackedSpread(Packed):
+    """A `SpreadHead`, and the collapse that it reads, for inference.
+
+    Parameters
+    ----------
+    spread : SpreadHead
+        Copied.
+    """
+
+    pair_first: Tensor
+    pair_first_bias: Tensor
+    pair_second: Tensor
+    pair_second_bias: Tensor
+    atom_first: Tensor
+    atom_first_bias: Tensor
+    atom_second: Tensor
+    atom_second_bias: Tensor
+    typical: Tensor
+
+    def __init__(self, spread: SpreadHead) -> None:
+        super().__init__()
+        self.limit, self.height_base, self.rest_base = spread.limit, spread.height_base, spread.rest_base
+        for name in ("pair_first", "pair_second", "atom_first", "atom_second"):
+            linear = getattr(spread, name)
+            self.hold(**{name: pack_panels(linear.weight), f"{name}_bias": linear.bias})
+        self.hold(typical=spread.typical)
+
+    def variances(
+        self, end: Tensor, place: Tensor, reference: Tensor, times: Tensor, restrained: Restraints
+    ) -> Tuple[Tensor, Tensor]:
+        """`SpreadHead.forward` of `collapse(end, restrained, reference)`."""
+        weights = [
+            self.pair_first, self.pair_first_bias, self.pair_second, self.pair_second_bias, self.atom_first,
+            self.atom_first_bias, self.atom_second, self.atom_second_bias, self.typical,
+        ]  # fmt: skip
+        return torch.ops.openmm_unisim.restraint_variances(
+            end, place, reference, times, restrained.pairs, restrained.bonds_apart, restrained.centres, weights,
+            self.limit, self.height_base, self.rest_base,
+        )  # fmt: skip
+
+
+class _Places(Packed):
+    """Weights of a `BondGraphEmbedding`, as the operator reads them.
+
+    TorchScript has no list of buffers; the rounds are stacked, as all have one shape.
+    """
+
+    element: Tensor
+    own: Tensor
+    own_bias: Tensor
+    bonded: Tensor
+    first: Tensor
+    first_bias: Tensor
+    second: Tensor
+    second_bias: Tensor
+    typical: Tensor
+
+    def __init__(self, places: BondGraphEmbedding) -> None:
+        super().__init__()
+        own = [cast(nn.Linear, layer) for layer in places.own]
+        bonded = [cast(nn.Linear, layer) for layer in places.bonded]
+        self.hold(
+            element=places.element.weight, own=torch.stack([pack_panels(layer.weight) for layer in own]),
+            own_bias=torch.stack([layer.bias for layer in own]),
+            bonded=torch.stack([pack_panels(layer.weight) for layer in bonded]),
+            first=pack_panels(places.length_first.weight), first_bias=places.length_first.bias,
+            second=places.length_second.weight, second_bias=places.length_second.bias, typical=places.typical,
+        )  # fmt: skip
+
+    def forward(self) -> List[Tensor]:
+        """All arrays, in the operator's order."""
+        weights = [self.element]
+        for k in range(self.own.size(0)):
+            weights.append(self.own[k])
+            weights.append(self.own_bias[k])
+            weights.append(self.bonded[k])
+        for array in [self.first, self.first_bias, self.second, self.second_bias, self.typical]:
+            weights.append(array)
+        return weights
+
+
 class PackedField(ConditionedField):
     """A `ConditionedField` for inference.
 
@@ -70,7 +226,16 @@ class PackedField(ConditionedField):
         nn.Module.__init__(self)
         _share(self, field)
         self.edge_weights = _EdgeWeights(field)
+        self.place_weights = _Places(field.places)
+        self.embedding = PackedEmbedding(field.embedding)
+        for k, filtered in enumerate(self.filters):
+            if isinstance(filtered, GlobalFilter):
+                self.filters[k] = PackedFilter(filtered)
         _pack_layers(self.trunk)
+
+    def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
+        """`ConditionedField.describe`."""
+        return torch.ops.openmm_unisim.describe_places(z_index, adjacency, distance, self.place_weights())
 
     def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
         """`ConditionedField.table`."""

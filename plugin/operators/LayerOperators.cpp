@@ -1,5 +1,4 @@
-#include "Levels.h"
-#include "OperatorTools.h"
+#include "Multiply.h"
 #include <algorithm>
 #include <torch/library.h>
 
@@ -19,23 +18,6 @@ namespace {
 using at::Tensor;
 using Pair = std::tuple<Tensor, Tensor>;
 const int64_t LARGEST_BLOCK = 64; // atoms up to which the filters of all pairs stay in a cache
-
-/** rows x columns = x (rows x inner) times packed weights. */
-template <typename T>
-Tensor multiply(const Tensor& x, const Tensor& panels, const T* bias, int64_t columns) {
-    int64_t inner = x.size(-1), rows = inner == 0 ? 0 : x.numel() / inner;
-    TORCH_CHECK(panels.dim() == 3 && panels.size(1) == inner && panels.size(2) == panelWidth(x) &&
-                        panels.size(0) * panels.size(2) >= columns,
-            "openmm_unisim::linear was given weights packed for other sizes; prepare the module again.");
-    Tensor result = at::empty({rows, columns}, x.options());
-    const T *from = x.const_data_ptr<T>(), *packed = panels.const_data_ptr<T>();
-    T* to = result.data_ptr<T>();
-    overDestinations(rows, 64, [&](int64_t first, int64_t last) {
-        kernels<T>().product(from + first * inner, inner, packed, bias, last - first, inner, columns,
-                to + first * columns, columns);
-    });
-    return result;
-}
 
 Tensor linear(const Tensor& x, const Tensor& panels, const Tensor& bias) {
     checkInference("linear", {x, panels, bias});

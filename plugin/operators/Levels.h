@@ -83,6 +83,10 @@ struct Kernels {
     /** C = A^T B with A stored as inner x rows. */
     void (*transposedProduct)(
             const T* a, const T* panels, int64_t rows, int64_t inner, int64_t columns, T* c, int64_t strideC);
+    /** First scalars' sum over neighbours, see Layer.h; `scratch` holds (slots + 1) width numbers. */
+    void (*neighbourSum)(const T* edges, const T* panels, const T* bias, const int64_t* index,
+            const T* weights, const T* values, int64_t rows, int64_t slots, int64_t features, int64_t width,
+            T* result, T* scratch);
     /** values <- SiLU(values). */
     void (*activate)(T* values, int64_t count);
     /** Around the messages of a layer, and in a head; see Layer.h. */

@@ -38,7 +38,7 @@ void activate(T* values, int64_t count) {
 
 template <typename T>
 constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, embedEdges<T>, product<T>,
-        transposedProduct<T>, activate<T>, normaliseRows<T>, update<T>, normaliseVectors<T>, measure<T>};
+        transposedProduct<T>, neighbourSum<T>, activate<T>, normaliseRows<T>, update<T>, normaliseVectors<T>, measure<T>};
 
 } // namespace
 

@@ -11,6 +11,7 @@
  *   LN(x)             (x - mean) / sqrt(variance + epsilon) w + b       normaliseRows
  *   dx                s o2 + o3, s = sum_xyz V1 V2                      update
  *   dV                V3 o1 + Y                                         update
+ *   n_i               sum_j w_ij (W phi_ij + b) x_j                     neighbourSum
  *   n(V)              gamma V / (std_channels |V| + 1e-5)               normaliseVectors
  */
 namespace UniSimPlugin {
@@ -47,6 +48,26 @@ void update(const T* mixed, const T* gates, const T* messages, int64_t rows, int
                 v[d * hidden + c] += mix[(3 * d + 2) * hidden + c] * gate[c] + message[d * hidden + c];
             }
             x[c] += product * gate[hidden + c] + gate[2 * hidden + c];
+        }
+    }
+}
+
+/** Edges of no weight are skipped. */
+template <typename T>
+void neighbourSum(const T* edges, const T* panels, const T* bias, const int64_t* index, const T* weights,
+        const T* values, int64_t rows, int64_t slots, int64_t features, int64_t width, T* result,
+        T* scratch) {
+    for (int64_t i = 0; i < rows; i++, result += width) {
+        product<T>(edges + i * slots * features, features, panels, bias, slots, features, width, scratch, width);
+        fill(result, T(0), width);
+        for (int64_t k = 0; k < slots; k++) {
+            const T weight = weights[i * slots + k], *filter = scratch + k * width;
+            if (weight == T(0))
+                continue;
+            const T* source = values + index[i * slots + k] * width;
+#pragma omp simd
+            for (int64_t c = 0; c < width; c++)
+                result[c] += weight * filter[c] * source[c];
         }
     }
 }
