@@ -67,6 +67,7 @@ def published(repeats: int, copies: int) -> dict[str, Any]:
 
     networks = {"twin": field(), "scripted": freeze(field()), "fused": for_inference(field())}
     networks["fused, scripted"] = freeze(networks["fused"])
+    networks["fused in bfloat16, scripted"] = freeze(for_inference(field(), half=True))
     return compare(
         {name: lambda n=network: n(*given) for name, network in networks.items()},
         repeats,
@@ -148,8 +149,13 @@ def products(repeats: int) -> dict[str, Any]:
     figures = {}
     for name, (rows, inner, columns) in PRODUCTS.items():
         linear = nn.Linear(inner, columns)
-        packed, x = PackedLinear(linear), torch.randn(rows, inner, generator=Generator().manual_seed(0))
-        result = compare({"torch": lambda m=linear, x=x: m(x), "fused": lambda m=packed, x=x: m(x)}, repeats)
+        x = torch.randn(rows, inner, generator=Generator().manual_seed(0))
+        modules = {
+            "torch": linear,
+            "fused": PackedLinear(linear),
+            "bfloat16": PackedLinear(linear, half=True),
+        }
+        result = compare({key: lambda m=m, x=x: m(x) for key, m in modules.items()}, repeats, block=BLOCK)
         for entry in result.values():
             entry["gflop_per_s"] = 2e-6 * rows * inner * columns / entry["milliseconds"]
         figures[f"{name} ({rows} x {inner} x {columns})"] = result

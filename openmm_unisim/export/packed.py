@@ -23,8 +23,9 @@ class PackedJump(ConditionedJump):
     """
 
     def __init__(self, jump: ConditionedJump) -> None:
-        field, spread = for_inference(jump.field), PackedSpread(jump.spread)
-        super().__init__(field, spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements)
+        field = for_inference(jump.field)
+        super().__init__(field, jump.spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements)
+        self.packed_spread = PackedSpread(jump.spread)
         self.rigid_variance = RIGID_VARIANCE
 
     def topology(self, bonds: Tensor, n_atoms: int) -> Tuple[Tensor, Tensor, Restraints]:
@@ -36,7 +37,7 @@ class PackedJump(ConditionedJump):
         self, end: Tensor, place: Tensor, reference: Tensor, times: Tensor, restrained: Restraints
     ) -> Tuple[Tensor, Tensor]:
         """`ConditionedJump.variances`."""
-        return self.spread.variances(end, place, reference, times, restrained)
+        return self.packed_spread.variances(end, place, reference, times, restrained)
 
     def precision(
         self, end: Tensor, initial: Tensor, restrained: Restraints, variances: Tensor, rest: Tensor, t: Tensor

@@ -48,13 +48,16 @@ def use_fused(module: nn.Module, fused: bool) -> nn.Module:
     return module
 
 
-def for_inference(module: Network) -> Network:
+def for_inference(module: Network, half: bool = False) -> Network:
     """Replace, in place, linear layers and the parts of a trained module that have a packed form.
 
     Parameters
     ----------
     module : nn.Module
         Its weights must not change afterwards: the packed forms hold copies.
+    half : bool
+        Round layers on atoms (and tabulated filters) to bfloat16, with sums in float32. Errors are of the order of
+        1e-3 (docs/performance.md); float32 modules only.
 
     Returns
     -------
@@ -67,22 +70,22 @@ def for_inference(module: Network) -> Network:
         If the operators' library was not built.
     """
     load_operators()
-    return cast(Network, _replaced(module).eval().requires_grad_(False))
+    return cast(Network, _replaced(module, half).eval().requires_grad_(False))
 
 
-def _replaced(module: nn.Module) -> nn.Module:
+def _replaced(module: nn.Module, half: bool) -> nn.Module:
     if isinstance(module, EquivariantAttention):
-        return PackedAttention(module)
+        return PackedAttention(module, half=half)
     if isinstance(module, GatedVectorHead):
-        return PackedHead(module)
+        return PackedHead(module, half)
     if type(module) is Encoder:
-        module = TabulatedEncoder(module)
+        module = TabulatedEncoder(module, half)
     elif type(module) is ConditionedField:
-        module = PackedField(module)
+        module = PackedField(module, half)
     elif type(module) is Refinement:
-        module = PackedRefinement(module)
+        module = PackedRefinement(module, half)
     if type(module) is nn.Linear:
-        return PackedLinear(module)
+        return PackedLinear(module, half)
     for name, child in module.named_children():
-        setattr(module, name, _replaced(child))
+        setattr(module, name, _replaced(child, half))
     return module

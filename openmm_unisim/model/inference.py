@@ -31,26 +31,51 @@ __all__ = [
 ]
 
 PANEL_BYTES = 128  # of kernels/SmallProduct.h
+HALF_PANEL = 32  # of kernels/HalfProduct.h
 
 
-def pack_panels(weight: Tensor) -> Tensor:
-    """Weight (rows, inner) of a linear layer as [rows / panel][inner][panel], padded with zeros."""
+def pack_panels(weight: Tensor, half: bool = False) -> Tensor:
+    """Weight (rows, inner) of a linear layer as the operators read it, padded with zeros.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (rows, inner)
+    half : bool
+        Rounded to bfloat16, for kernels/HalfProduct.h: (rows / 32, inner / 2, 32, 2). Otherwise in its own type, for
+        kernels/SmallProduct.h: (rows / panel, inner, panel).
+    """
+    weight = weight.detach()
+    if half:
+        padded = functional.pad(weight, (0, weight.size(1) % 2, 0, -weight.size(0) % HALF_PANEL))
+        pairs = padded.view(-1, HALF_PANEL, padded.size(1) // 2, 2)
+        return pairs.transpose(1, 2).to(torch.bfloat16).contiguous()
     panel = PANEL_BYTES // weight.element_size()
-    padded = functional.pad(weight.detach(), (0, 0, 0, -weight.size(0) % panel))
+    padded = functional.pad(weight, (0, 0, 0, -weight.size(0) % panel))
     return padded.view(-1, panel, weight.size(1)).transpose(1, 2).contiguous()
 
 
 class Packed(nn.Module):
-    """Holds arrays under names that travel with `.to`, but are in no state dict: they are copies."""
+    """Holds arrays under names that travel with `.to`, but are in no state dict: they are copies.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    half : bool
+        Whether linear layers are rounded to bfloat16.
+    """
+
+    def __init__(self, half: bool = False) -> None:
         super().__init__()
+        self.half_weights = half
         load_operators()
 
     def hold(self, **arrays: Tensor) -> None:
         """Register the arrays."""
         for name, array in arrays.items():
             self.register_buffer(name, array.detach().clone(), persistent=False)
+
+    def pack(self, weight: Tensor) -> Tensor:
+        """`pack_panels` at this module's precision."""
+        return pack_panels(weight, self.half_weights)
 
 
 class PackedLinear(Packed):
@@ -65,10 +90,10 @@ class PackedLinear(Packed):
     panels: Tensor
     bias: Tensor
 
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
+    def __init__(self, linear: nn.Linear, half: bool = False) -> None:
+        super().__init__(half)
         none = linear.weight.new_zeros(linear.out_features)
-        self.hold(panels=pack_panels(linear.weight), bias=none if linear.bias is None else linear.bias)
+        self.hold(panels=self.pack(linear.weight), bias=none if linear.bias is None else linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """`nn.Linear.forward`."""
@@ -86,15 +111,15 @@ class _PackedLayer(Packed):
     outputs: Tensor
     output_bias: Tensor
 
-    def __init__(self, layer: EquivariantAttention) -> None:
-        super().__init__()
+    def __init__(self, layer: EquivariantAttention, half: bool = False) -> None:
+        super().__init__(half)
         self.heads = layer.heads
         self.vector_envelope = layer.vector_envelope
         self.epsilon = float(layer.norm.eps)
         node_weight, node_bias = layer.node_weights()
         self.hold(
-            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=pack_panels(node_weight),
-            node_bias=node_bias, mixing=pack_panels(layer.mix.weight), outputs=pack_panels(layer.output.weight),
+            norm_weight=layer.norm.weight, norm_bias=layer.norm.bias, nodes=self.pack(node_weight),
+            node_bias=node_bias, mixing=self.pack(layer.mix.weight), outputs=self.pack(layer.output.weight),
             output_bias=layer.output.bias,
         )  # fmt: skip
 
@@ -112,15 +137,15 @@ class PackedAttention(_PackedLayer):
     ----------
     layer : EquivariantAttention
         Copied.
-    symmetric : bool
+    symmetric, half : bool
         Whether edge features of (i, j) and (j, i) are equal in block tables, so that one filter serves both.
     """
 
     filters: Tensor
     filter_bias: Tensor
 
-    def __init__(self, layer: EquivariantAttention, symmetric: bool = False) -> None:
-        super().__init__(layer)
+    def __init__(self, layer: EquivariantAttention, symmetric: bool = False, half: bool = False) -> None:
+        super().__init__(layer, half)
         self.symmetric = symmetric
         weight, bias = layer.filter_weights()
         self.hold(filters=pack_panels(weight), filter_bias=bias)
@@ -158,10 +183,12 @@ class RadialAttention(_PackedLayer):
         The features are constant beyond.
     """
 
-    def __init__(self, layer: EquivariantAttention, radial: nn.Module, cutoff: float) -> None:
-        super().__init__(layer)
+    def __init__(
+        self, layer: EquivariantAttention, radial: nn.Module, cutoff: float, half: bool = False
+    ) -> None:
+        super().__init__(layer, half)
         weight, bias = layer.filter_weights()
-        self.table = RadialTable(radial, weight, bias, cutoff, True)
+        self.table = RadialTable(radial, weight, bias, cutoff, True, half)
 
     def weights(self) -> List[Tensor]:
         """All arrays, in the operator's order."""
@@ -199,12 +226,12 @@ class PackedHead(Packed):
     second_bias: Tensor
     scale: Tensor
 
-    def __init__(self, head: GatedVectorHead) -> None:
-        super().__init__()
+    def __init__(self, head: GatedVectorHead, half: bool = False) -> None:
+        super().__init__(half)
         none = head.first.weight.new_zeros(0)
         self.hold(
-            mixing=pack_panels(head.mix.weight), first=pack_panels(head.first.weight), first_bias=head.first.bias,
-            second=pack_panels(head.second.weight), second_bias=head.second.bias,
+            mixing=self.pack(head.mix.weight), first=self.pack(head.first.weight), first_bias=head.first.bias,
+            second=self.pack(head.second.weight), second_bias=head.second.bias,
             scale=head.norm.scale if isinstance(head.norm, VectorNorm) else none,
         )  # fmt: skip
 
@@ -247,7 +274,7 @@ class TabulatedEncoder(Encoder):
         Its parts are shared where they don't change.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, half: bool = False) -> None:
         nn.Module.__init__(self)
         self.hidden, self.cutoff = encoder.hidden, encoder.cutoff
         self.hydrogen_cutoff, self.smooth = encoder.hydrogen_cutoff, encoder.smooth
@@ -255,7 +282,7 @@ class TabulatedEncoder(Encoder):
         self.embedding = TabulatedEmbedding(encoder.embedding, encoder.radial, encoder.cutoff)
         layers = [layer for layer in encoder.trunk.layers if isinstance(layer, EquivariantAttention)]
         self.layers = nn.ModuleList(
-            [RadialAttention(layer, encoder.radial, encoder.cutoff) for layer in layers]
+            [RadialAttention(layer, encoder.radial, encoder.cutoff, half) for layer in layers]
         )
         self.norm = encoder.trunk.norm
 

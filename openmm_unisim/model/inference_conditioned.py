@@ -19,14 +19,21 @@ from .refinement import Refinement
 from .spread import SpreadHead
 from .transformer import Trunk
 
-__all__ = ["PackedEmbedding", "PackedField", "PackedFilter", "PackedRefinement", "PackedSpread"]
+__all__ = [
+    "PackedEmbedding",
+    "PackedField",
+    "PackedFilter",
+    "PackedPlaces",
+    "PackedRefinement",
+    "PackedSpread",
+]
 
 
-def _pack_layers(trunk: Trunk) -> None:
+def _pack_layers(trunk: Trunk, half: bool) -> None:
     """Edge features are functions of lengths and of the bond graph, the same seen from either end."""
     for k, layer in enumerate(trunk.layers):
         assert isinstance(layer, EquivariantAttention)
-        trunk.layers[k] = PackedAttention(layer, True)
+        trunk.layers[k] = PackedAttention(layer, True, half)
 
 
 def _share(target: nn.Module, source: nn.Module) -> None:
@@ -173,7 +180,7 @@ class PackedSpread(Packed):
         )  # fmt: skip
 
 
-class _Places(Packed):
+class PackedPlaces(Packed):
     """Weights of a `BondGraphEmbedding`, as the operator reads them.
 
     TorchScript has no list of buffers; the rounds are stacked, as all have one shape.
@@ -222,16 +229,16 @@ class PackedField(ConditionedField):
         Its parts are shared where they don't change.
     """
 
-    def __init__(self, field: ConditionedField) -> None:
+    def __init__(self, field: ConditionedField, half: bool = False) -> None:
         nn.Module.__init__(self)
         _share(self, field)
         self.edge_weights = _EdgeWeights(field)
-        self.place_weights = _Places(field.places)
-        self.embedding = PackedEmbedding(field.embedding)
+        self.place_weights = PackedPlaces(field.places)
+        self.embedding = cast(AtomEmbedding, PackedEmbedding(field.embedding))  # of the same call
         for k, filtered in enumerate(self.filters):
             if isinstance(filtered, GlobalFilter):
                 self.filters[k] = PackedFilter(filtered)
-        _pack_layers(self.trunk)
+        _pack_layers(self.trunk, half)
 
     def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
         """`ConditionedField.describe`."""
@@ -272,12 +279,12 @@ class PackedRefinement(Refinement):
         Its parts are shared where they don't change.
     """
 
-    def __init__(self, refinement: Refinement) -> None:
+    def __init__(self, refinement: Refinement, half: bool = False) -> None:
         nn.Module.__init__(self)
         _share(self, refinement)
         self.kinds = FAR + 1
         self.edge_weights = _EdgeWeights(refinement)
-        _pack_layers(self.trunk)
+        _pack_layers(self.trunk, half)
 
     def edges(
         self, end_point: Tensor, initial: Tensor, residual: Tensor, table: NeighbourTable, pairs: PairFeatures

@@ -25,6 +25,7 @@ from ..errors import ConfigError
 __all__ = ["RadialTable"]
 
 TOLERANCE = 5e-6  # of the largest filter, between the knots
+HALF_TOLERANCE = 5e-4  # bfloat16 itself is good to 2e-3
 FEWEST_KNOTS, MOST_KNOTS = 64, 8192
 TAIL = 0.1  # weight of the linear term
 
@@ -41,11 +42,13 @@ class RadialTable(nn.Module):
     cutoff : float, angstrom
     activate : bool
         Whether SiLU follows the linear map.
+    half : bool
+        Fewer knots, rounded to bfloat16.
 
     Attributes
     ----------
     knots : Tensor, shape (n_knots, 2, C)
-        Values, and derivatives by u times the spacing, in the type of `weight`.
+        Values, and derivatives by u times the spacing, in the type of `weight` or bfloat16.
     spacing, decay, slope : float
         h, alpha and alpha / 10.
     error : float
@@ -55,7 +58,13 @@ class RadialTable(nn.Module):
     knots: Tensor
 
     def __init__(
-        self, radial: nn.Module, weight: Tensor, bias: Tensor, cutoff: float, activate: bool
+        self,
+        radial: nn.Module,
+        weight: Tensor,
+        bias: Tensor,
+        cutoff: float,
+        activate: bool,
+        half: bool = False,
     ) -> None:
         super().__init__()
         self.decay = 5.0 / cutoff
@@ -73,7 +82,7 @@ class RadialTable(nn.Module):
             self.spacing = end / (count - 1)
             knots = self._knots(filters, count, cutoff)
             self.error = self._largest_error(filters, knots, cutoff)
-            if self.error <= TOLERANCE:
+            if self.error <= (HALF_TOLERANCE if half else TOLERANCE):
                 break
             if count >= MOST_KNOTS:
                 raise ConfigError(
@@ -81,7 +90,7 @@ class RadialTable(nn.Module):
                     "largest; use the plain layers for these weights."
                 )
             count = math.ceil(1.2 * count)
-        self.register_buffer("knots", knots.to(weight.dtype), persistent=False)
+        self.register_buffer("knots", knots.to(torch.bfloat16 if half else weight.dtype), persistent=False)
 
     def _distances(self, argument: Tensor, cutoff: float) -> Tensor:
         """r of u, by Newton's method from below, where u is steepest; double."""

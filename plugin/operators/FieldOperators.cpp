@@ -2,8 +2,8 @@
 #include <torch/library.h>
 
 /**
- * Operators on the scalars of atoms, without derivatives, in place of a dozen small ones each (their twins are
- * named in brackets):
+ * Operators on the scalars of atoms, without derivatives, in place of a dozen small ones each (their twins
+ * are named in brackets):
  *
  *   embed_atoms       [model.embedding.AtomEmbedding.forward]
  *   global_filter     [model.global_filter.GlobalFilter.forward]
@@ -34,20 +34,22 @@ void expand(const T* scores, const T* table, int64_t choices, int64_t hidden, T*
 }
 
 /**
- * weights: elements, elements as neighbours, edge layer and its bias, layer of the expansion's weights and its
- * bias, expansion table, combining layer and its bias; linear layers packed.
+ * weights: elements, elements as neighbours, edge layer and its bias, layer of the expansion's weights and
+ * its bias, expansion table, combining layer and its bias; linear layers packed.
  */
 Tensor embedAtoms(const Tensor& elements, const Tensor& extra, const Tensor& index, const Tensor& mask,
         const Tensor& edges, const Tensor& envelope, at::TensorList weights) {
     TORCH_CHECK(weights.size() == 9, "openmm_unisim::embed_atoms takes nine arrays of weights.");
     checkInference("embed_atoms", {extra, edges, envelope, weights[0], weights[2]});
     Tensor z = elements.contiguous(), sources = index.contiguous(), features = edges.contiguous();
-    int64_t atoms = z.size(0), slots = index.size(1), hidden = weights[1].size(1), choices = weights[6].size(1);
+    int64_t atoms = z.size(0), slots = index.size(1), hidden = weights[1].size(1),
+            choices = weights[6].size(1);
     checkSources(z, weights[0].size(0));
     checkSources(sources, atoms);
-    TORCH_CHECK(sources.size(0) == atoms && envelope.sizes() == sources.sizes() && mask.sizes() == sources.sizes() &&
-                        features.size(1) == slots && extra.size(0) == atoms &&
-                        extra.size(1) + weights[0].size(1) == hidden && weights[2].size(1) == features.size(2),
+    TORCH_CHECK(sources.size(0) == atoms && envelope.sizes() == sources.sizes() &&
+                        mask.sizes() == sources.sizes() && features.size(1) == slots &&
+                        extra.size(0) == atoms && extra.size(1) + weights[0].size(1) == hidden &&
+                        weights[2].size(1) == features.size(2),
             "openmm_unisim::embed_atoms was given arrays whose shapes don't agree; use AtomEmbedding.");
     Tensor own = at::cat({weights[0].index_select(0, z), extra}, 1), weight = envelope * mask;
     Tensor values = weights[1].index_select(0, z), neighbours = at::empty_like(own), result;
@@ -62,8 +64,8 @@ Tensor embedAtoms(const Tensor& elements, const Tensor& extra, const Tensor& ind
             Scratch<T> scratch((slots + 1) * hidden);
             kernels<T>().neighbourSum(features.const_data_ptr<T>() + first * slots * features.size(2),
                     weights[2].const_data_ptr<T>(), weights[3].const_data_ptr<T>(), j + first * slots,
-                    w + first * slots, values.const_data_ptr<T>(), last - first, slots, features.size(2), hidden,
-                    neighbours.data_ptr<T>() + first * hidden, scratch.get());
+                    w + first * slots, values.const_data_ptr<T>(), last - first, slots, features.size(2),
+                    hidden, neighbours.data_ptr<T>() + first * hidden, scratch.get());
         });
         Tensor rows = at::empty({atoms, 3 * hidden}, own.options());
         T* to = rows.data_ptr<T>();
@@ -73,8 +75,8 @@ Tensor embedAtoms(const Tensor& elements, const Tensor& extra, const Tensor& ind
         putColumns(neighbours.const_data_ptr<T>(), atoms, hidden, to + 2 * hidden, 3 * hidden);
         for (int64_t i = 0; i < atoms; i++)
             expand(scores.const_data_ptr<T>() + i * choices,
-                    weights[6].const_data_ptr<T>() + z.const_data_ptr<int64_t>()[i] * choices * hidden, choices, hidden,
-                    to + (3 * i + 1) * hidden);
+                    weights[6].const_data_ptr<T>() + z.const_data_ptr<int64_t>()[i] * choices * hidden,
+                    choices, hidden, to + (3 * i + 1) * hidden);
         result = multiply<T>(rows, weights[7], weights[8].const_data_ptr<T>(), hidden);
     });
     return result;
@@ -97,13 +99,14 @@ void appendSignals(const T* directions, const T* observed, const T* scalars, int
 }
 
 /** weights: direction, first layer and its bias, second layer and its bias. */
-Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& observed, at::TensorList weights,
-        int64_t copies) {
+Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& observed,
+        at::TensorList weights, int64_t copies) {
     TORCH_CHECK(weights.size() == 5, "openmm_unisim::global_filter takes five arrays of weights.");
-    checkInference("global_filter", {scalars, vectors, observed, weights[0]});
+    checkInference("global_filter", {scalars, vectors, observed, weights[2]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), moved = observed.contiguous();
     int64_t rows = x.size(0), hidden = x.size(1), channels = weights[1].size(1) - hidden;
-    TORCH_CHECK(copies > 0 && rows % copies == 0 && v.size(0) == rows && moved.size(0) == rows && channels >= 0,
+    TORCH_CHECK(
+            copies > 0 && rows % copies == 0 && v.size(0) == rows && moved.size(0) == rows && channels >= 0,
             "openmm_unisim::global_filter was given arrays whose shapes don't agree; use GlobalFilter.");
     int64_t atoms = rows / copies;
     Tensor result;
@@ -113,8 +116,9 @@ Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& 
         Tensor seen = at::empty({rows, hidden + channels}, x.options());
         for (int64_t copy = 0; copy < copies; copy++)
             appendSignals(directions.const_data_ptr<T>() + copy * atoms * 3 * channels,
-                    moved.const_data_ptr<T>() + copy * atoms * 3, x.const_data_ptr<T>() + copy * atoms * hidden,
-                    atoms, hidden, channels, seen.data_ptr<T>() + copy * atoms * (hidden + channels));
+                    moved.const_data_ptr<T>() + copy * atoms * 3,
+                    x.const_data_ptr<T>() + copy * atoms * hidden, atoms, hidden, channels,
+                    seen.data_ptr<T>() + copy * atoms * (hidden + channels));
         Tensor inner = multiply<T>(seen, weights[1], weights[2].const_data_ptr<T>(), weights[2].size(0));
         kernels<T>().activate(inner.data_ptr<T>(), inner.numel());
         result = multiply<T>(inner, weights[3], weights[4].const_data_ptr<T>(), hidden).add_(x);
@@ -127,8 +131,9 @@ Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
     library.def("embed_atoms(Tensor z_index, Tensor extra, Tensor index, Tensor mask, Tensor edge_features, "
                 "Tensor envelope, Tensor[] weights) -> Tensor");
-    library.def("global_filter(Tensor scalars, Tensor vectors, Tensor observed, Tensor[] weights, int copies) -> "
-                "Tensor");
+    library.def(
+            "global_filter(Tensor scalars, Tensor vectors, Tensor observed, Tensor[] weights, int copies) -> "
+            "Tensor");
 }
 
 TORCH_LIBRARY_IMPL(openmm_unisim, CPU, library) {

@@ -20,7 +20,7 @@ using Pair = std::tuple<Tensor, Tensor>;
 const int64_t LARGEST_BLOCK = 64; // atoms up to which the filters of all pairs stay in a cache
 
 Tensor linear(const Tensor& x, const Tensor& panels, const Tensor& bias) {
-    checkInference("linear", {x, panels, bias});
+    checkInference("linear", {x, bias});
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = bias.size(0);
     Tensor result, rows = x.contiguous();
@@ -96,7 +96,7 @@ Pair attentionLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& 
         const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
         int64_t heads, bool vectorEnvelope, double epsilon, int64_t block) {
     TORCH_CHECK(weights.size() == 9, "openmm_unisim::attention_layer takes nine arrays of weights.");
-    checkInference("attention_layer", {scalars, vectors, edges, arrows, envelope, weights[2]});
+    checkInference("attention_layer", {scalars, vectors, edges, arrows, envelope, weights[0]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
            c = envelope.contiguous();
     Tensor sources = index.contiguous(), real = mask.contiguous(), features = edges.contiguous();
@@ -122,12 +122,14 @@ template <typename T>
 RadialKnots<T> knotsOf(const Tensor& knots, double spacing, double decay, double slope) {
     TORCH_CHECK(knots.dim() == 3 && knots.size(0) >= 2 && knots.size(1) == 2 && knots.is_contiguous(),
             "A fused operator was given no radial table; prepare the module again.");
-    return {knots.const_data_ptr<T>(), knots.size(0), T(spacing), T(decay), T(slope)};
+    bool half = isHalf<T>(knots);
+    return {half ? nullptr : knots.const_data_ptr<T>(), half ? halfNumbers(knots) : nullptr, knots.size(0),
+            T(spacing), T(decay), T(slope)};
 }
 
 Tensor radialSum(const Tensor& values, const Tensor& index, const Tensor& distance, const Tensor& weights,
         const Tensor& knots, double spacing, double decay, double slope) {
-    checkInference("radial_sum", {values, distance, weights, knots});
+    checkInference("radial_sum", {values, distance, weights});
     Tensor x = values.contiguous(), sources = index.contiguous(), r = distance.contiguous();
     Tensor w = weights.contiguous(), result = at::empty_like(x);
     int64_t atoms = x.size(0), width = x.size(1), slots = sources.size(1);
@@ -149,8 +151,7 @@ Pair attentionRadial(const Tensor& scalars, const Tensor& vectors, const Tensor&
         const Tensor& distance, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
         int64_t heads, bool vectorEnvelope, double epsilon, double spacing, double decay, double slope) {
     TORCH_CHECK(weights.size() == 8, "openmm_unisim::attention_radial takes eight arrays of weights.");
-    checkInference(
-            "attention_radial", {scalars, vectors, distance, arrows, envelope, weights[2], weights[7]});
+    checkInference("attention_radial", {scalars, vectors, distance, arrows, envelope, weights[0]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), u = arrows.contiguous(),
            c = envelope.contiguous();
     Tensor sources = index.contiguous(), real = mask.contiguous(), r = distance.contiguous();
@@ -172,7 +173,7 @@ Pair attentionRadial(const Tensor& scalars, const Tensor& vectors, const Tensor&
 Pair gatedHead(
         const Tensor& scalars, const Tensor& vectors, at::TensorList weights, const Tensor& normScale) {
     TORCH_CHECK(weights.size() == 5, "openmm_unisim::gated_head takes five arrays of weights.");
-    checkInference("gated_head", {scalars, vectors, weights[0]});
+    checkInference("gated_head", {scalars, vectors, weights[2]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), gated, carried;
     int64_t atoms = x.size(0), hidden = x.size(1), total = weights[4].size(0), outputs = total - hidden;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "gated_head", [&] {

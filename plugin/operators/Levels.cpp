@@ -13,9 +13,16 @@ UNISIM_DECLARE(baseline)
 UNISIM_DECLARE(v3)
 UNISIM_DECLARE(v4)
 #endif
+#ifdef UNISIM_BFLOAT16_LEVEL
+UNISIM_DECLARE(v4bf16)
+#endif
 
 template <>
 const Kernels<float>& kernels<float>() {
+#ifdef UNISIM_BFLOAT16_LEVEL
+    if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16"))
+        return v4bf16::floatKernels;
+#endif
 #ifdef UNISIM_X86_LEVELS
     if (__builtin_cpu_supports("x86-64-v4"))
         return v4::floatKernels;

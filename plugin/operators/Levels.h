@@ -10,10 +10,13 @@
  */
 namespace UniSimPlugin {
 
-/** Functions of the distance, tabulated; see kernels/Attend.h. */
+typedef uint16_t Half; // the bits of a bfloat16
+
+/** Functions of the distance, tabulated; see kernels/Attend.h. One of `knots` and `halfKnots` is null. */
 template <typename T>
 struct RadialKnots {
     const T* knots;
+    const Half* halfKnots;
     int64_t count;
     T spacing, decay, slope;
 };
@@ -80,6 +83,10 @@ struct Kernels {
     /** C = A B + bias, see SmallProduct.h. */
     void (*product)(const T* a, int64_t strideA, const T* panels, const T* bias, int64_t rows, int64_t inner,
             int64_t columns, T* c, int64_t strideC);
+    /** C = A B + bias in bfloat16 with sums in float, see HalfProduct.h; `scratch` holds rows (inner + 1)
+     * numbers. */
+    void (*halfProduct)(const float* a, int64_t strideA, const Half* panels, const float* bias, int64_t rows,
+            int64_t inner, int64_t columns, float* c, int64_t strideC, Half* scratch);
     /** C = A^T B with A stored as inner x rows. */
     void (*transposedProduct)(
             const T* a, const T* panels, int64_t rows, int64_t inner, int64_t columns, T* c, int64_t strideC);

@@ -11,6 +11,7 @@
 namespace UniSimPlugin {
 
 const int64_t PANEL_BYTES_OF_WEIGHTS = 128; // PANEL_BYTES of SmallProduct.h
+const int64_t HALF_PANEL_OF_WEIGHTS = 32;   // HALF_PANEL of HalfProduct.h
 
 /** Columns of a panel of packed weights of the type of `x`. */
 inline int64_t panelWidth(const at::Tensor& x) {

@@ -43,7 +43,8 @@ void normalise(T* x, int64_t rows, int64_t width) {
 
 /** One round: place += SiLU(W place + b + sum over bonded atoms of U place). */
 template <typename T>
-void lookAround(Tensor& place, const Tensor& adjacency, const Tensor& own, const Tensor& bias, const Tensor& bonded) {
+void lookAround(
+        Tensor& place, const Tensor& adjacency, const Tensor& own, const Tensor& bias, const Tensor& bonded) {
     int64_t atoms = place.size(0), width = place.size(1);
     Tensor sum = multiply<T>(place, own, bias.const_data_ptr<T>(), width);
     Tensor near = multiply<T>(place, bonded, nullptr, width);
@@ -93,7 +94,8 @@ Tensor referenceLengths(const Tensor& place, const Tensor& distance, at::TensorL
  * weights: elements; for each round the own layer, its bias and the layer of bonded atoms; first layer of the
  * lengths and its bias, second (one row, not packed) and its bias, typical lengths by bonds apart.
  */
-Pair describePlaces(const Tensor& elements, const Tensor& adjacency, const Tensor& distance, at::TensorList weights) {
+Pair describePlaces(
+        const Tensor& elements, const Tensor& adjacency, const Tensor& distance, at::TensorList weights) {
     TORCH_CHECK(weights.size() >= 6 && weights.size() % 3 == 0,
             "openmm_unisim::describe_places was given another number of weights; prepare the module again.");
     checkInference("describe_places", {weights[0], adjacency});
@@ -136,7 +138,8 @@ template <typename T>
 Pair spreadFeatures(const Tensor& place, const Tensor& times, const Tensor& pairs, const Tensor& apart,
         const Tensor& shortfall, int64_t kinds) {
     int64_t atoms = place.size(0), width = place.size(1), copies = times.size(0), count = pairs.size(0);
-    int64_t timeWidth = times.size(1), pairWidth = 2 * width + kinds + timeWidth + 1, atomWidth = width + timeWidth;
+    int64_t timeWidth = times.size(1), pairWidth = 2 * width + kinds + timeWidth + 1,
+            atomWidth = width + timeWidth;
     Tensor ofPairs = at::empty({copies * count, pairWidth}, place.options());
     Tensor ofAtoms = at::empty({copies * atoms, atomWidth}, place.options());
     const T *p = place.const_data_ptr<T>(), *less = shortfall.const_data_ptr<T>();
@@ -160,13 +163,14 @@ Pair spreadFeatures(const Tensor& place, const Tensor& times, const Tensor& pair
 
 /** weights: first layer and bias, second layer and bias of the pairs; the same of the atoms; log variances by
  * bonds apart. */
-Pair restraintVariances(const Tensor& endPoint, const Tensor& place, const Tensor& reference, const Tensor& times,
-        const Tensor& pairs, const Tensor& apart, const Tensor& centres, at::TensorList weights, double limit,
-        double heightBase, double restBase) {
+Pair restraintVariances(const Tensor& endPoint, const Tensor& place, const Tensor& reference,
+        const Tensor& times, const Tensor& pairs, const Tensor& apart, const Tensor& centres,
+        at::TensorList weights, double limit, double heightBase, double restBase) {
     TORCH_CHECK(weights.size() == 9, "openmm_unisim::restraint_variances takes nine arrays of weights.");
     checkInference("restraint_variances", {endPoint, place, reference, times, weights[0]});
     Tensor x = endPoint.contiguous(), length = reference.contiguous(), ends = pairs.contiguous();
-    Tensor bonds = apart.contiguous(), corners = centres.contiguous(), p = place.contiguous(), t = times.contiguous();
+    Tensor bonds = apart.contiguous(), corners = centres.contiguous(), p = place.contiguous(),
+           t = times.contiguous();
     int64_t copies = x.size(0), atoms = x.size(1), count = ends.size(0), planes = corners.size(0);
     checkSources(ends, atoms);
     checkSources(corners, atoms);
@@ -174,21 +178,23 @@ Pair restraintVariances(const Tensor& endPoint, const Tensor& place, const Tenso
     TORCH_CHECK(p.size(0) == atoms && t.size(0) == copies && bonds.numel() == count &&
                         length.sizes() == at::IntArrayRef({atoms, atoms}),
             "openmm_unisim::restraint_variances was given arrays whose shapes don't agree; use SpreadHead.");
-    Tensor variances = at::empty({copies, count + planes}, at::kDouble), rest = at::empty({copies, atoms}, at::kDouble);
+    Tensor variances = at::empty({copies, count + planes}, at::kDouble),
+           rest = at::empty({copies, atoms}, at::kDouble);
     Tensor shortfall = at::empty({copies, count}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "restraint_variances", [&] {
         using T = scalar_t;
         T* less = shortfall.data_ptr<T>();
         for (int64_t g = 0; g < copies * count; g++)
             less[g] = shortfallOf(x.const_data_ptr<T>() + g / count * 3 * atoms, length.const_data_ptr<T>(),
-                    ends.const_data_ptr<int64_t>() + 2 * (g % count), bonds.const_data_ptr<int64_t>()[g % count], atoms);
+                    ends.const_data_ptr<int64_t>() + 2 * (g % count),
+                    bonds.const_data_ptr<int64_t>()[g % count], atoms);
         auto [ofPairs, ofAtoms] = spreadFeatures<T>(p, t, ends, bonds, shortfall, weights[8].size(0));
         auto outputs = [&](const Tensor& rows, int64_t first) {
             Tensor inner = multiply<T>(
                     rows, weights[first], weights[first + 1].const_data_ptr<T>(), weights[first + 1].size(0));
             kernels<T>().activate(inner.data_ptr<T>(), inner.numel());
-            return multiply<T>(
-                    inner, weights[first + 2], weights[first + 3].const_data_ptr<T>(), weights[first + 3].size(0));
+            return multiply<T>(inner, weights[first + 2], weights[first + 3].const_data_ptr<T>(),
+                    weights[first + 3].size(0));
         };
         Tensor ofPair = outputs(ofPairs, 0), ofAtom = outputs(ofAtoms, 4);
         const T *raw = ofPair.const_data_ptr<T>(), *own = ofAtom.const_data_ptr<T>();
@@ -200,8 +206,9 @@ Pair restraintVariances(const Tensor& endPoint, const Tensor& place, const Tenso
                 *to++ = std::exp(double(log)) + double(*less) * double(*less);
             }
             for (int64_t g = 0; g < planes; g++)
-                *to++ = std::exp(double(
-                        T(heightBase) + bounded(own[2 * corners.const_data_ptr<int64_t>()[4 * g]], T(limit))));
+                *to++ = std::exp(
+                        double(T(heightBase) +
+                                bounded(own[2 * corners.const_data_ptr<int64_t>()[4 * g]], T(limit))));
             for (int64_t i = 0; i < atoms; i++)
                 *toRest++ = std::exp(double(T(restBase) + bounded(own[2 * i + 1], T(limit))));
         }
@@ -212,9 +219,11 @@ Pair restraintVariances(const Tensor& endPoint, const Tensor& place, const Tenso
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    library.def("describe_places(Tensor z_index, Tensor adjacency, Tensor distance, Tensor[] weights) -> (Tensor, "
+    library.def("describe_places(Tensor z_index, Tensor adjacency, Tensor distance, Tensor[] weights) -> "
+                "(Tensor, "
                 "Tensor)");
-    library.def("restraint_variances(Tensor end_point, Tensor place, Tensor reference, Tensor times, Tensor pairs, "
+    library.def("restraint_variances(Tensor end_point, Tensor place, Tensor reference, Tensor times, Tensor "
+                "pairs, "
                 "Tensor bonds_apart, Tensor centres, Tensor[] weights, float limit, float height_base, float "
                 "rest_base) -> (Tensor, Tensor)");
 }

@@ -43,8 +43,8 @@ Tensor stepFactor(const Tensor& precision, const Tensor& t, const Tensor& tNext,
 }
 
 /** log N(x; mean, L L^T) of one copy, by forward substitution; L has `strideRow` and `strideColumn`. */
-double logDensity(const double* x, const double* mean, const double* factor, int64_t strideRow, int64_t strideColumn,
-        int64_t size) {
+double logDensity(const double* x, const double* mean, const double* factor, int64_t strideRow,
+        int64_t strideColumn, int64_t size) {
     std::vector<double> white(size);
     double squared = 0, logDeterminant = 0;
     for (int64_t a = 0; a < size; a++) {
@@ -62,14 +62,17 @@ double logDensity(const double* x, const double* mean, const double* factor, int
 Tensor gaussianLogDensity(const Tensor& following, const Tensor& mean, const Tensor& factor) {
     int64_t copies = mean.size(0), size = factor.size(-1);
     TORCH_CHECK(mean.scalar_type() == at::kDouble && factor.scalar_type() == at::kDouble &&
-                        factor.sizes() == at::IntArrayRef({copies, size, size}) && mean.numel() == copies * size &&
-                        following.numel() == mean.numel(),
-            "openmm_unisim::gaussian_log_density takes double means (n_copies, n_atoms, 3) and their factors.");
-    Tensor x = following.to(at::kDouble).contiguous(), centre = mean.contiguous(), result = at::empty({copies}, at::kDouble);
+                        factor.sizes() == at::IntArrayRef({copies, size, size}) &&
+                        mean.numel() == copies * size && following.numel() == mean.numel(),
+            "openmm_unisim::gaussian_log_density takes double means (n_copies, n_atoms, 3) and their "
+            "factors.");
+    Tensor x = following.to(at::kDouble).contiguous(), centre = mean.contiguous(),
+           result = at::empty({copies}, at::kDouble);
     for (int64_t copy = 0; copy < copies; copy++)
         result.data_ptr<double>()[copy] = logDensity(x.const_data_ptr<double>() + copy * size,
                 centre.const_data_ptr<double>() + copy * size,
-                factor.const_data_ptr<double>() + copy * factor.stride(0), factor.stride(1), factor.stride(2), size);
+                factor.const_data_ptr<double>() + copy * factor.stride(0), factor.stride(1), factor.stride(2),
+                size);
     return result;
 }
 

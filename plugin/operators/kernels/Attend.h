@@ -2,6 +2,7 @@
 #define UNISIM_ATTEND_H_
 
 #include "Elementary.h"
+#include "HalfProduct.h"
 #include "Levels.h"
 #include "SmallProduct.h"
 
@@ -95,34 +96,55 @@ struct PairFilters {
  * `spacing` apart (openmm_unisim/model/radial_table.py): rows of `knots` are [value, derivative * spacing].
  */
 template <typename T>
-inline const T* locate(const RadialKnots<T>& table, T r, int64_t width, T& x) {
+inline int64_t locate(const RadialKnots<T>& table, T r, T& x) {
     T place = (T(1) - exponential(-table.decay * r) + table.slope * r) / table.spacing;
     T last = T(table.count - 1);
     place = place > last ? last : place;
     int64_t knot = place > T(0) ? int64_t(place) : 0; // 0 for NaN, which stays in x
     knot = knot > table.count - 2 ? table.count - 2 : knot;
     x = place - T(knot);
-    return table.knots + knot * 2 * width;
+    return knot;
+}
+
+template <typename T>
+inline T widen(T x) {
+    return x;
+}
+
+template <typename T>
+inline T widen(Half x) {
+    return T(fromHalf(x));
+}
+
+/** All functions `x` of the way from one knot to the next, while the knots of `coming` are fetched. */
+template <typename T, typename Knot>
+inline void interpolate(const Knot* a, const Knot* coming, T x, int64_t width, T* result) {
+    constexpr int64_t BLOCK = 256 / sizeof(Knot);
+    const Knot *b = a + width, *c = b + width, *d = c + width;
+    const T rest = T(1) - x;
+    T value0 = (T(1) + 2 * x) * rest * rest, slope0 = x * rest * rest;
+    T value1 = x * x * (T(3) - 2 * x), slope1 = -x * x * rest;
+    for (int64_t first = 0; first < width; first += BLOCK) {
+        int64_t last = first + BLOCK < width ? first + BLOCK : width;
+        for (int64_t line = 4 * first; line < 4 * last; line += 64 / sizeof(Knot))
+            __builtin_prefetch(coming + line, 0, 3);
+#pragma omp simd
+        for (int64_t n = first; n < last; n++)
+            result[n] = value0 * widen<T>(a[n]) + slope0 * widen<T>(b[n]) + value1 * widen<T>(c[n]) +
+                        slope1 * widen<T>(d[n]);
+    }
 }
 
 /** All functions at distance r, while the knots of distance `next` are fetched: they lie in a farther cache.
  */
 template <typename T>
 inline void evaluate(const RadialKnots<T>& table, T r, T next, int64_t width, T* result) {
-    constexpr int64_t BLOCK = 256 / sizeof(T);
     T x, ignored;
-    const T *a = locate(table, r, width, x), *coming = locate(table, next, width, ignored);
-    const T *b = a + width, *c = b + width, *d = c + width, rest = T(1) - x;
-    T value0 = (T(1) + 2 * x) * rest * rest, slope0 = x * rest * rest;
-    T value1 = x * x * (T(3) - 2 * x), slope1 = -x * x * rest;
-    for (int64_t first = 0; first < width; first += BLOCK) {
-        int64_t last = first + BLOCK < width ? first + BLOCK : width;
-        for (int64_t line = 4 * first; line < 4 * last; line += 64 / sizeof(T))
-            __builtin_prefetch(coming + line, 0, 3);
-#pragma omp simd
-        for (int64_t n = first; n < last; n++)
-            result[n] = value0 * a[n] + slope0 * b[n] + value1 * c[n] + slope1 * d[n];
-    }
+    const int64_t here = 2 * width * locate(table, r, x), there = 2 * width * locate(table, next, ignored);
+    if (table.halfKnots != nullptr)
+        interpolate<T, Half>(table.halfKnots + here, table.halfKnots + there, x, width, result);
+    else
+        interpolate<T, T>(table.knots + here, table.knots + there, x, width, result);
 }
 
 /** Filters that are functions of the distance, after their SiLU. */

@@ -1,6 +1,7 @@
 #include "Attend.h"
 #include "AttendBackward.h"
 #include "Edges.h"
+#include "HalfProduct.h"
 #include "Layer.h"
 
 /** The table of loops at the instruction set UNISIM_LEVEL, for which this file is being compiled. */
@@ -9,7 +10,7 @@ namespace {
 
 template <typename T, int W>
 void attendWith(const AttendProblem<T>& p, int64_t first, int64_t last, T* scalars, T* vectors, T* scratch) {
-    if (p.table.knots != nullptr)
+    if (p.table.count > 0)
         attendRows<T, W, RadialFilters<T>>(p, first, last, scalars, vectors, scratch);
     else if (p.block > 0)
         attendRows<T, W, PairFilters<T>>(p, first, last, scalars, vectors, scratch);
@@ -38,7 +39,8 @@ void activate(T* values, int64_t count) {
 
 template <typename T>
 constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, embedEdges<T>, product<T>,
-        transposedProduct<T>, neighbourSum<T>, activate<T>, normaliseRows<T>, update<T>, normaliseVectors<T>, measure<T>};
+        halfProduct, transposedProduct<T>, neighbourSum<T>, activate<T>, normaliseRows<T>, update<T>,
+        normaliseVectors<T>, measure<T>};
 
 } // namespace
 

@@ -58,7 +58,8 @@ void neighbourSum(const T* edges, const T* panels, const T* bias, const int64_t*
         const T* values, int64_t rows, int64_t slots, int64_t features, int64_t width, T* result,
         T* scratch) {
     for (int64_t i = 0; i < rows; i++, result += width) {
-        product<T>(edges + i * slots * features, features, panels, bias, slots, features, width, scratch, width);
+        product<T>(
+                edges + i * slots * features, features, panels, bias, slots, features, width, scratch, width);
         fill(result, T(0), width);
         for (int64_t k = 0; k < slots; k++) {
             const T weight = weights[i * slots + k], *filter = scratch + k * width;
