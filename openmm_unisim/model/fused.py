@@ -13,8 +13,9 @@ from .attention import EquivariantAttention
 from .conditioned import ConditionedField
 from .encoder import Encoder
 from .heads import GatedVectorHead
-from .inference import PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
+from .inference import CellListSearch, PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
 from .inference_conditioned import PackedField, PackedRefinement
+from .neighbour_search import NeighbourSearch
 from .refinement import Refinement
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -75,6 +76,8 @@ def _replaced(module: nn.Module) -> nn.Module:
         return PackedAttention(module)
     if isinstance(module, GatedVectorHead):
         return PackedHead(module)
+    if type(module) is NeighbourSearch:
+        return CellListSearch(module)
     if type(module) is Encoder:
         module = TabulatedEncoder(module)
     elif type(module) is ConditionedField:

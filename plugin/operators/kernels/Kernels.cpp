@@ -1,6 +1,7 @@
 #include "Attend.h"
 #include "AttendBackward.h"
 #include "Edges.h"
+#include "Expansion.h"
 #include "Layer.h"
 
 /** The table of loops at the instruction set UNISIM_LEVEL, for which this file is being compiled. */
@@ -38,7 +39,8 @@ void activate(T* values, int64_t count) {
 
 template <typename T>
 constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, embedEdges<T>, product<T>,
-        transposedProduct<T>, activate<T>, normaliseRows<T>, update<T>, normaliseVectors<T>, measure<T>};
+        transposedProduct<T>, activate<T>, normaliseRows<T>, update<T>, normaliseVectors<T>, measure<T>,
+        carry<T>, expandRows<T>};
 
 } // namespace
 
