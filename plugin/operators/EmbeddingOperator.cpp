@@ -1,10 +1,9 @@
-#include "Levels.h"
-#include "OperatorTools.h"
+#include "Multiply.h"
 #include <torch/library.h>
 
 /**
- * `openmm_unisim::embed_atoms`: AtomEmbedding.forward after its neighbour sum, without derivatives. The expansion
- * tables of all atoms (n, D, H), which the plain layer gathers, are never made.
+ * `openmm_unisim::embed_atoms`: AtomEmbedding.forward after its neighbour sum, without derivatives. The
+ * expansion tables of all atoms (n, D, H), which the plain layer gathers, are never made.
  */
 namespace UniSimPlugin {
 namespace {
@@ -14,20 +13,20 @@ using at::Tensor;
 /** The weights, in the order of openmm_unisim/model/inference.py. */
 template <typename T>
 struct EmbeddingWeights {
-    const T *element, *choicePanels, *choiceBias, *expansion, *combinePanels, *combineBias;
-    int64_t elements, ownWidth, count, hidden;
+    Tensor choice, combine; // packed
+    const T *element, *choiceBias, *expansion, *combineBias;
+    int64_t ownWidth, count, hidden;
 
     EmbeddingWeights(at::TensorList w, int64_t width)
-            : element(w[0].const_data_ptr<T>()), choicePanels(w[1].const_data_ptr<T>()),
+            : choice(w[1]), combine(w[4]), element(w[0].const_data_ptr<T>()),
               choiceBias(w[2].const_data_ptr<T>()), expansion(w[3].const_data_ptr<T>()),
-              combinePanels(w[4].const_data_ptr<T>()), combineBias(w[5].const_data_ptr<T>()),
-              elements(w[0].size(0)), ownWidth(w[0].size(1)), count(w[2].size(0)), hidden(width) {
-        int64_t panel = panelWidth(w[0]), first = (count + panel - 1) / panel, second = (hidden + panel - 1) / panel;
-        TORCH_CHECK(w[1].sizes() == at::IntArrayRef({first, 2 * hidden, panel}) && w[3].is_contiguous() &&
-                            w[3].sizes() == at::IntArrayRef({elements, count, hidden}) &&
-                            w[4].sizes() == at::IntArrayRef({second, 3 * hidden, panel}) &&
-                            w[5].size(0) == hidden && w[0].is_contiguous(),
-                "openmm_unisim::embed_atoms was given weights packed for other sizes; prepare the module again.");
+              combineBias(w[5].const_data_ptr<T>()), ownWidth(w[0].size(1)), count(w[2].size(0)),
+              hidden(width) {
+        checkPanels(choice, 2 * hidden, count);
+        checkPanels(combine, 3 * hidden, hidden);
+        TORCH_CHECK(w[3].sizes() == at::IntArrayRef({w[0].size(0), count, hidden}) && w[3].is_contiguous() &&
+                            w[0].is_contiguous() && w[5].size(0) == hidden,
+                "openmm_unisim::embed_atoms was given weights of other sizes; prepare the module again.");
     }
 };
 
@@ -45,18 +44,17 @@ void embedBlock(const EmbeddingWeights<T>& w, const int64_t* kinds, const T* ext
             std::copy_n(neighbours + row * hidden, hidden, seen + (row + 1) * stride - hidden);
         }
     };
-    const Kernels<T>& loops = kernels<T>();
     fill(2 * hidden);
-    loops.product(seen, 2 * hidden, w.choicePanels, w.choiceBias, rows, 2 * hidden, w.count, logits, w.count);
+    multiplyRows(seen, rows, 2 * hidden, w.choice, w.choiceBias, w.count, logits);
     fill(3 * hidden);
-    loops.expandRows(logits, w.expansion, kinds, rows, w.count, hidden, seen + hidden, 3 * hidden);
-    loops.product(seen, 3 * hidden, w.combinePanels, w.combineBias, rows, 3 * hidden, hidden, result, hidden);
+    kernels<T>().expandRows(logits, w.expansion, kinds, rows, w.count, hidden, seen + hidden, 3 * hidden);
+    multiplyRows(seen, rows, 3 * hidden, w.combine, w.combineBias, hidden, result);
 }
 
 Tensor embedAtoms(
         const Tensor& kinds, const Tensor& extra, const Tensor& neighbours, at::TensorList weights) {
     TORCH_CHECK(weights.size() == 6, "openmm_unisim::embed_atoms takes six arrays of weights.");
-    checkInference("embed_atoms", {neighbours, extra, weights[0], weights[1], weights[3], weights[4]});
+    checkInference("embed_atoms", {neighbours, extra, weights[0], weights[2], weights[3], weights[5]});
     Tensor z = kinds.contiguous(), more = extra.contiguous(), n = neighbours.contiguous();
     const int64_t atoms = n.size(0), hidden = n.size(1), elements = weights[0].size(0);
     TORCH_CHECK(z.dim() == 1 && z.size(0) == atoms && z.scalar_type() == at::kLong &&
@@ -72,8 +70,8 @@ Tensor embedAtoms(
         scalar_t* to = result.data_ptr<scalar_t>();
         overBlocks<scalar_t>(
                 atoms, 1, 3 * hidden + w.count, 0, [&](int64_t first, int64_t last, scalar_t* scratch) {
-                    embedBlock(w, kind + first, extras + first * more.size(1), sums + first * hidden, last - first,
-                            to + first * hidden, scratch);
+                    embedBlock(w, kind + first, extras + first * more.size(1), sums + first * hidden,
+                            last - first, to + first * hidden, scratch);
                 });
     });
     return result;

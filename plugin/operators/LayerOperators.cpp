@@ -1,5 +1,4 @@
-#include "Levels.h"
-#include "OperatorTools.h"
+#include "Multiply.h"
 #include <algorithm>
 #include <torch/library.h>
 
@@ -19,28 +18,6 @@ namespace {
 using at::Tensor;
 using Pair = std::tuple<Tensor, Tensor>;
 const int64_t LARGEST_BLOCK = 64; // atoms up to which the filters of all pairs stay in a cache
-
-/** Fail unless `panels` holds a packed matrix (columns, inner). */
-void checkPanels(const Tensor& panels, int64_t inner, int64_t columns) {
-    TORCH_CHECK(panels.dim() == 3 && panels.size(1) == inner && panels.size(2) == panelWidth(panels) &&
-                        panels.size(0) * panels.size(2) >= columns,
-            "A fused operator was given weights packed for other sizes; prepare the module again.");
-}
-
-/** rows x columns = x (rows x inner) times packed weights. */
-template <typename T>
-Tensor multiply(const Tensor& x, const Tensor& panels, const T* bias, int64_t columns) {
-    int64_t inner = x.size(-1), rows = inner == 0 ? 0 : x.numel() / inner;
-    checkPanels(panels, inner, columns);
-    Tensor result = at::empty({rows, columns}, x.options());
-    const T *from = x.const_data_ptr<T>(), *packed = panels.const_data_ptr<T>();
-    T* to = result.data_ptr<T>();
-    overDestinations(rows, 64, [&](int64_t first, int64_t last) {
-        kernels<T>().product(from + first * inner, inner, packed, bias, last - first, inner, columns,
-                to + first * columns, columns);
-    });
-    return result;
-}
 
 Tensor linear(const Tensor& x, const Tensor& panels, const Tensor& bias) {
     checkInference("linear", {x, panels, bias});
@@ -78,10 +55,10 @@ Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, co
     const T *x = scalars.const_data_ptr<T>(), *v = vectors.const_data_ptr<T>();
     T *nodesTo = nodes.data_ptr<T>(), *xTo = newScalars.data_ptr<T>(), *vTo = newVectors.data_ptr<T>();
     overBlocks<T>(atoms, unit, hidden, 0, [&](int64_t first, int64_t last, T* normed) {
-        loops.normaliseRows(x + first * hidden, w.normWeight.const_data_ptr<T>(), w.normBias.const_data_ptr<T>(),
-                T(epsilon), last - first, hidden, normed);
-        loops.product(normed, hidden, w.nodes.const_data_ptr<T>(), w.nodeBias.const_data_ptr<T>(), last - first,
-                hidden, columns, nodesTo + first * columns, columns);
+        loops.normaliseRows(x + first * hidden, w.normWeight.const_data_ptr<T>(),
+                w.normBias.const_data_ptr<T>(), T(epsilon), last - first, hidden, normed);
+        multiplyRows(normed, last - first, hidden, w.nodes, w.nodeBias.const_data_ptr<T>(), columns,
+                nodesTo + first * columns);
     });
     p.nodes = nodesTo;
     p.vectors = v;
@@ -91,10 +68,8 @@ Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, co
         AttendProblem<T> own = p;
         own.firstResult = first;
         loops.attend(own, first, last, y, big, gates + rows * 3 * hidden);
-        loops.product(v + first * 3 * hidden, hidden, w.mix.const_data_ptr<T>(), nullptr, 3 * rows, hidden,
-                3 * hidden, mixed, 3 * hidden);
-        loops.product(y, hidden, w.output.const_data_ptr<T>(), w.outputBias.const_data_ptr<T>(), rows, hidden,
-                3 * hidden, gates, 3 * hidden);
+        multiplyRows<T>(v + first * 3 * hidden, 3 * rows, hidden, w.mix, nullptr, 3 * hidden, mixed);
+        multiplyRows<T>(y, rows, hidden, w.output, w.outputBias.const_data_ptr<T>(), 3 * hidden, gates);
         std::copy(x + first * hidden, x + last * hidden, xTo + first * hidden);
         std::copy(v + first * 3 * hidden, v + last * 3 * hidden, vTo + first * 3 * hidden);
         loops.update(mixed, gates, big, rows, hidden, xTo + first * hidden, vTo + first * 3 * hidden);
@@ -228,12 +203,8 @@ Pair gatedHead(
         const scalar_t *xFrom = x.const_data_ptr<scalar_t>(), *vFrom = v.const_data_ptr<scalar_t>();
         scalar_t *gatedTo = gated.data_ptr<scalar_t>(), *carriedTo = carried.data_ptr<scalar_t>();
         const Kernels<scalar_t>& loops = kernels<scalar_t>();
-        auto product = [&](const scalar_t* from, int64_t rows, int64_t depth, int which, bool biased,
-                               int64_t columns, scalar_t* to) {
-            const scalar_t* bias = biased ? weights[which + 1].const_data_ptr<scalar_t>() : nullptr;
-            loops.product(from, depth, weights[which].const_data_ptr<scalar_t>(), bias, rows, depth, columns, to,
-                    columns);
-        };
+        const scalar_t* firstBias = weights[2].const_data_ptr<scalar_t>();
+        const scalar_t* secondBias = weights[4].const_data_ptr<scalar_t>();
         const int64_t each = 3 * hidden + 3 * total + 2 * hidden + inner;
         overBlocks<scalar_t>(atoms, 1, each, hidden, [&](int64_t first, int64_t last, scalar_t* normed) {
             int64_t rows = last - first;
@@ -242,12 +213,13 @@ Pair gatedHead(
             const scalar_t* own = vFrom + first * 3 * hidden;
             if (norms)
                 loops.normaliseVectors(own, scale, rows, hidden, lengths, normed);
-            product(norms ? normed : own, 3 * rows, hidden, 0, false, total, mixed);
+            multiplyRows<scalar_t>(norms ? normed : own, 3 * rows, hidden, weights[0], nullptr, total, mixed);
             loops.measure(xFrom + first * hidden, mixed, rows, hidden, outputs, seen);
-            product(seen, rows, 2 * hidden, 1, true, inner, within);
+            multiplyRows(seen, rows, 2 * hidden, weights[1], firstBias, inner, within);
             loops.activate(within, rows * inner);
-            product(within, rows, inner, 3, true, total, gatedTo + first * total);
-            loops.carry(mixed, gatedTo + first * total, rows, hidden, outputs, carriedTo + first * 3 * outputs);
+            multiplyRows(within, rows, inner, weights[3], secondBias, total, gatedTo + first * total);
+            loops.carry(
+                    mixed, gatedTo + first * total, rows, hidden, outputs, carriedTo + first * 3 * outputs);
         });
     });
     return {gated.narrow(1, 0, hidden), carried};

@@ -94,8 +94,7 @@ struct Kernels {
     void (*normaliseVectors)(const T* vectors, T scale, int64_t rows, int64_t hidden, T* lengths, T* result);
     void (*measure)(
             const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int64_t outputs, T* result);
-    void (*carry)(
-            const T* mixed, const T* gated, int64_t rows, int64_t hidden, int64_t outputs, T* result);
+    void (*carry)(const T* mixed, const T* gated, int64_t rows, int64_t hidden, int64_t outputs, T* result);
     /** In the atom embedding; see Expansion.h. */
     void (*expandRows)(T* logits, const T* table, const int64_t* kinds, int64_t rows, int64_t count,
             int64_t width, T* result, int64_t stride);

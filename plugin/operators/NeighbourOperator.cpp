@@ -3,14 +3,15 @@
 #include <torch/library.h>
 
 /**
- * `openmm_unisim::published_table`: the published graph (openmm_unisim/model/graph.py defines it), with a cell list;
- * memory and time are linear in the atoms.
+ * `openmm_unisim::published_table`: the published graph (openmm_unisim/model/graph.py defines it), with a
+ * cell list; memory and time are linear in the atoms.
  *
  *   symbol              meaning                                         name
  *   molecule, x, y, z   cell of an atom, a little wider than the cutoff cell keys, one integer
  *   run                 three cells along z are neighbours in order     three keys in a row: one range
  *
- * Lengths are computed as the twin does, in the positions' type and order, so that the edges are the same ones.
+ * Lengths are computed as the twin does, in the positions' type and order, so that the edges are the same
+ * ones.
  */
 namespace UniSimPlugin {
 namespace {
@@ -33,8 +34,9 @@ struct CellList {
             groups = std::max(groups, group[i] + 1);
             for (int c = 0; c < 3; c++) {
                 double value = x[3 * i + c];
-                TORCH_CHECK(std::isfinite(value), "Positions hold NaN or infinite numbers, so no neighbours exist; "
-                                                  "check the last step.");
+                TORCH_CHECK(std::isfinite(value),
+                        "Positions hold NaN or infinite numbers, so no neighbours exist; "
+                        "check the last step.");
                 low[c] = i == 0 ? value : std::min(low[c], value);
                 high[c] = i == 0 ? value : std::max(high[c], value);
             }
@@ -44,7 +46,8 @@ struct CellList {
         for (int c = 0; c < 3; c++)
             cells[c] = std::floor((high[c] - low[c]) / edge) + 3; // empty cells all around
         TORCH_CHECK(cells[0] * cells[1] * cells[2] * double(groups) < LARGEST_KEY,
-                "The positions span too much space for a cell list; atoms have flown apart: check the last step.");
+                "The positions span too much space for a cell list; atoms have flown apart: check the last "
+                "step.");
         sizeY = int64_t(cells[1]);
         sizeZ = int64_t(cells[2]);
         std::vector<std::pair<int64_t, int64_t>> sorted(atoms);
@@ -115,7 +118,8 @@ std::tuple<Tensor, Tensor> publishedTable(const Tensor& positions, const Tensor&
     TORCH_CHECK(x.dim() == 2 && x.size(1) == 3 && molecule.sizes() == at::IntArrayRef({atoms}) &&
                         h.sizes() == molecule.sizes() && molecule.scalar_type() == at::kLong &&
                         h.scalar_type() == at::kBool && cutoff > 0,
-            "openmm_unisim::published_table takes positions (n, 3), an int64 molecule index (n,) and bools (n,).");
+            "openmm_unisim::published_table takes positions (n, 3), an int64 molecule index (n,) and bools "
+            "(n,).");
     Sources sources(atoms);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "published_table", [&] {
         const scalar_t* from = x.const_data_ptr<scalar_t>();
@@ -145,7 +149,8 @@ std::tuple<Tensor, Tensor> publishedTable(const Tensor& positions, const Tensor&
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    library.def("published_table(Tensor positions, Tensor molecule_index, Tensor is_hydrogen, float cutoff, float "
+    library.def("published_table(Tensor positions, Tensor molecule_index, Tensor is_hydrogen, float cutoff, "
+                "float "
                 "hydrogen_cutoff) -> (Tensor, Tensor)");
 }
 

@@ -73,9 +73,9 @@ void overDestinations(int64_t count, int64_t grain, const Work& work) {
 const int64_t BLOCK_ATOMS = 48; // atoms whose arrays of an operator stay in the second-level cache; measured
 
 /**
- * Call work(first, last, scratch) for blocks of atoms, of whole units of `unit` atoms (that make up `atoms`), so that
- * memory beside arguments and results doesn't grow with the atoms: each thread has `scratch` numbers for an atom of a
- * block, and `shared` beside.
+ * Call work(first, last, scratch) for blocks of atoms, of whole units of `unit` atoms (that make up `atoms`),
+ * so that memory beside arguments and results doesn't grow with the atoms: each thread has `scratch` numbers
+ * for an atom of a block, and `shared` beside.
  */
 template <typename T, typename Work>
 void overBlocks(int64_t atoms, int64_t unit, int64_t scratch, int64_t shared, const Work& work) {

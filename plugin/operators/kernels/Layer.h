@@ -87,7 +87,8 @@ void measure(const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int
     }
 }
 
-/** Vectors that the head gives, (rows, 3, outputs): Vb of `mixed` times the gates c at the end of its MLP's rows. */
+/** Vectors that the head gives, (rows, 3, outputs): Vb of `mixed` times the gates c at the end of its MLP's
+ * rows. */
 template <typename T>
 void carry(const T* mixed, const T* gated, int64_t rows, int64_t hidden, int64_t outputs, T* result) {
     int64_t stride = hidden + outputs;
