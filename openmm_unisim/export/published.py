@@ -25,7 +25,13 @@ from .exporter import save_model_file, weights_sha256
 from .metadata import ModelMetadata
 from .published_jump import GuidedPublishedJump, PublishedJump
 
-__all__ = ["PublishedProtocol", "export_published", "export_published_networks", "random_vector_field"]
+__all__ = [
+    "PublishedProtocol",
+    "export_published",
+    "export_published_networks",
+    "random_jump",
+    "random_vector_field",
+]
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,9 @@ class PublishedProtocol:
     license: str = "unknown"
 
 
-def random_vector_field(config: PublishedConfig | None = None, seed: int = 1, scale: float = 1.0) -> VectorField:
+def random_vector_field(
+    config: PublishedConfig | None = None, seed: int = 1, scale: float = 1.0
+) -> VectorField:
     """Untrained weights, for timing and tests.
 
     Parameters
@@ -76,6 +84,14 @@ def random_vector_field(config: PublishedConfig | None = None, seed: int = 1, sc
             head.second.weight.mul_(scale)
             head.second.bias.mul_(scale)
     return field
+
+
+def random_jump(seed: int = 1) -> PublishedJump:
+    """The step of untrained networks of the published sizes, in memory and packed for inference."""
+    config, protocol = PublishedConfig(), PublishedProtocol()
+    field = random_vector_field(config, seed)
+    jump = _jump(field, config, noise_scale(protocol.temperature), protocol.atomic_numbers, None, 0.0)
+    return for_inference(jump)
 
 
 def export_published_networks(
@@ -132,7 +148,7 @@ def export_published(
     *,
     guidance: str | Path | None = None,
     substeps: int = 15,
-    alpha: float = 1.0,
+    alpha: float | None = None,
     lag_time: float | None = None,
     plain: bool = False,
 ) -> ModelMetadata:
@@ -146,7 +162,7 @@ def export_published(
     guidance : str or Path, optional
         A guidance kernel of this program; the authors' guided state dict holds its own.
     substeps, alpha, plain
-        Of `export_published_networks`.
+        Of `export_published_networks`; alpha is 1 unless told.
     lag_time : float, ps, optional
         What the weights were trained for, where the file doesn't say; 100 ps unless told.
 
@@ -162,6 +178,8 @@ def export_published(
     config, field, kernel, extra = _load(Path(weights))
     if guidance is not None:
         kernel = _load_kernel(Path(guidance), config)
+    if alpha is not None and kernel is None:
+        raise ConfigError(f"alpha = {alpha}, but '{weights}' has no guidance kernel; give one, or no alpha.")
     given = dict(extra.get("protocol", {}))
     if lag_time is not None:
         given["lag_time"] = lag_time
@@ -169,8 +187,8 @@ def export_published(
     if unknown:
         raise CheckpointError(f"The protocol in '{weights}' has the unknown entry '{unknown[0]}'; remove it.")
     return export_published_networks(
-        field, config, output, kernel=kernel, protocol=PublishedProtocol(**given), substeps=substeps, alpha=alpha,
-        plain=plain,
+        field, config, output, kernel=kernel, protocol=PublishedProtocol(**given), substeps=substeps,
+        alpha=1.0 if alpha is None else alpha, plain=plain,
     )  # fmt: skip
 
 

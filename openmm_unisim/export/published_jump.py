@@ -142,9 +142,7 @@ class PublishedJump(nn.Module):
         return uniform_grid(n)
 
     @torch.jit.export
-    def drift(
-        self, positions: Tensor, atomic_numbers: Tensor, t: Tensor, guidance_scale: float
-    ) -> Tensor:
+    def drift(self, positions: Tensor, atomic_numbers: Tensor, t: Tensor, guidance_scale: float) -> Tensor:
         """b_F, nm."""
         return self.checked_drift(positions, atomic_numbers, t, guidance_scale) * self.nm
 
