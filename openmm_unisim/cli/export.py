@@ -1,5 +1,6 @@
 """`openmm-unisim calibrate` and `openmm-unisim export`: from a training run to a model file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -96,7 +97,7 @@ def export(
     )
 
 
-def _refuse(options: dict[str, object], form: str, weights: Path) -> None:
+def _refuse(options: Mapping[str, object], form: str, weights: Path) -> None:
     """An option that the form of the weights doesn't have is an error."""
     from ..errors import ConfigError
 

@@ -297,7 +297,9 @@ class TabulatedEncoder(Encoder):
         self.hidden, self.cutoff = encoder.hidden, encoder.cutoff
         self.hydrogen_cutoff, self.smooth = encoder.hydrogen_cutoff, encoder.smooth
         self.hydrogen = encoder.hydrogen
-        self.embedding = TabulatedEmbedding(encoder.embedding, encoder.radial, encoder.cutoff)
+        self.embedding = TabulatedEmbedding(  # type: ignore[assignment]  # of the same call
+            encoder.embedding, encoder.radial, encoder.cutoff
+        )
         layers = [layer for layer in encoder.trunk.layers if isinstance(layer, EquivariantAttention)]
         self.layers = nn.ModuleList(
             [RadialAttention(layer, encoder.radial, encoder.cutoff) for layer in layers]

@@ -29,7 +29,7 @@ from openmm_unisim.model.published_names import load_published
 from openmm_unisim.model.representation import RepresentationModel
 from openmm_unisim.system import load_molecule
 
-CONFIG = PublishedConfig(trunk=TrunkConfig(hidden=32, heads=4, layers=2, ffn=24, rbf=16, expand=4))
+CONFIG = PublishedConfig(trunk=TrunkConfig(hidden=32, heads=4, layers=1, ffn=24, rbf=16, expand=4))
 PARITY = Path(__file__).resolve().parents[1] / "official" / "official_parity.npz"
 SIGMA = 0.2 * math.sqrt(0.0083144626 * 300)  # angstrom
 NM = 0.1

@@ -102,7 +102,7 @@ def profile_step(task: dict[str, Any]) -> dict[str, Any]:
     jump = random_jump()
     given = _arguments(molecule, bonds=False)
     spent: dict[str, list[float]] = {}
-    encoder = jump.field.encoder
+    encoder: Any = jump.field.encoder
     named = [("neighbour list", jump.search), ("embedding", encoder.embedding)]
     named += [("attention layers", layer) for layer in encoder.layers]
     named += [("heads", head) for head in (jump.field.velocity_head, jump.field.denoiser_head)]
