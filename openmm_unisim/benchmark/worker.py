@@ -25,6 +25,9 @@ TASKS = {
     "sample_md": ("md_tasks", "sample_md"),
     "time_jumps": ("jump_tasks", "time_jumps"),
     "sample_jumps": ("jump_tasks", "sample_jumps"),
+    "time_step": ("speed.scaling_tasks", "time_step"),
+    "profile_step": ("speed.scaling_tasks", "profile_step"),
+    "jump_protein": ("speed.scaling_tasks", "jump_protein"),
 }
 
 

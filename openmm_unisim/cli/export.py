@@ -1,5 +1,6 @@
 """`openmm-unisim calibrate` and `openmm-unisim export`: from a training run to a model file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -47,24 +48,59 @@ def calibrate(
 
 
 def export(
-    weights: Annotated[Path, typer.Argument(help="Weights file (safetensors).")],
+    weights: Annotated[
+        Path, typer.Argument(help="Weights file (safetensors): ours, or a published state dict.")
+    ],
     output: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.unisim.pt"),
-    substeps: Annotated[int, typer.Option(help="Default substeps of a jump.")] = 20,
+    substeps: Annotated[
+        int | None, typer.Option(help="Default substeps of a jump; 20, or 15 of the published form.")
+    ] = None,
     grid_power: Annotated[
-        float, typer.Option(help="Power of the symmetric time grid; 0 is the uniform grid.")
-    ] = 2.5,
-    covariance: Annotated[str, typer.Option(help="group-wise or isotropic.")] = "group-wise",
+        float | None, typer.Option(help="Power of the symmetric time grid, 2.5; 0 is the uniform grid.")
+    ] = None,
+    covariance: Annotated[str | None, typer.Option(help="group-wise (default) or isotropic.")] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Without fused operators: slower, needs torch only.")
     ] = False,
+    guidance: Annotated[
+        Path | None, typer.Option(help="Published form: weights of a guidance kernel.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Published form: strength of the kernel's guidance, 1.")
+    ] = None,
+    lag_time: Annotated[
+        float | None, typer.Option(help="Published form: ps that the weights were trained for, 100.")
+    ] = None,
 ) -> None:
     """Write the TorchScript model file of a weights file, with its metadata and checksum."""
-    from ..export.conditioned import export_conditioned
+    from ..export.conditioned import KIND, export_conditioned
+    from ..export.published import export_published
+    from ..model.checkpoint import read_header
 
-    metadata = export_conditioned(
-        weights, output, substeps=substeps, grid_power=grid_power, covariance=covariance, plain=plain
-    )
+    conditioned = {"grid-power": grid_power, "covariance": covariance}
+    published = {"guidance": guidance, "alpha": alpha, "lag-time": lag_time}
+    if read_header(weights)[0].get("kind") == KIND:
+        _refuse(published, "the conditioned form", weights)
+        metadata = export_conditioned(
+            weights, output, substeps=20 if substeps is None else substeps,
+            grid_power=2.5 if grid_power is None else grid_power, covariance=covariance or "group-wise", plain=plain,
+        )  # fmt: skip
+    else:
+        _refuse(conditioned, "the published form", weights)
+        metadata = export_published(
+            weights, output, guidance=guidance, substeps=15 if substeps is None else substeps,
+            alpha=alpha, lag_time=lag_time, plain=plain,
+        )  # fmt: skip
     print(
         f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, "
         f"weights {metadata.weights_sha256[:12]}"
     )
+
+
+def _refuse(options: Mapping[str, object], form: str, weights: Path) -> None:
+    """An option that the form of the weights doesn't have is an error."""
+    from ..errors import ConfigError
+
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"'{weights}' holds {form}, which has no --{name}; leave the option out.")

@@ -15,7 +15,7 @@ from .guidance_kernel import GuidanceKernel
 from .representation import RepresentationModel
 from .vector_field import VectorField
 
-__all__ = ["KINDS", "load_into", "load_model", "load_weights", "save_weights"]
+__all__ = ["KINDS", "load_into", "load_model", "load_weights", "read_header", "save_weights"]
 
 FORMAT_VERSION = "1"
 KINDS: dict[str, type[nn.Module]] = {
@@ -57,6 +57,28 @@ def save_weights(
         ) from error
 
 
+def read_header(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Header and tensors of a safetensors file, whoever wrote it.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    header : dict of str
+        Empty where the file has none; `kind` is what `save_weights` was told.
+    state : dict of Tensor
+    """
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as stream:
+            return stream.metadata() or {}, {name: stream.get_tensor(name) for name in stream.keys()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} can't be read as safetensors ({error}); give a file this program wrote."
+        ) from error
+
+
 def load_weights(path: str | Path) -> tuple[str, dict[str, Any], dict[str, Tensor], dict[str, Any]]:
     """Read a file of `save_weights`.
 
@@ -71,14 +93,7 @@ def load_weights(path: str | Path) -> tuple[str, dict[str, Any], dict[str, Tenso
     state : dict of Tensor
     extra : dict
     """
-    try:
-        with safe_open(str(path), framework="pt", device="cpu") as stream:
-            header = stream.metadata() or {}
-            state = {name: stream.get_tensor(name) for name in stream.keys()}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} can't be read as safetensors ({error}); give a file this program wrote."
-        ) from error
+    header, state = read_header(path)
     missing = sorted({"format_version", "kind", "config"} - header.keys())
     if missing:
         raise CheckpointError(f"{path} lacks {missing} in its header; give a file this program wrote.")

@@ -13,8 +13,9 @@ from .attention import EquivariantAttention
 from .conditioned import ConditionedField
 from .encoder import Encoder
 from .heads import GatedVectorHead
-from .inference import PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
+from .inference import CellListSearch, PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
 from .inference_conditioned import PackedField, PackedRefinement
+from .neighbour_search import NeighbourSearch
 from .refinement import Refinement
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -78,6 +79,8 @@ def _replaced(module: nn.Module, half: bool) -> nn.Module:
         return PackedAttention(module, half=half)
     if isinstance(module, GatedVectorHead):
         return PackedHead(module, half)
+    if type(module) is NeighbourSearch:
+        return CellListSearch(module)
     if type(module) is Encoder:
         module = TabulatedEncoder(module, half)
     elif type(module) is ConditionedField:

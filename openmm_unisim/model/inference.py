@@ -18,11 +18,14 @@ from .embedding import AtomEmbedding
 from .encoder import Encoder
 from .graph import NeighbourTable, edge_geometry
 from .heads import GatedVectorHead, VectorNorm
+from .neighbour_search import NeighbourSearch
 from .radial_table import RadialTable
 
 __all__ = [
+    "CellListSearch",
     "Packed",
     "PackedAttention",
+    "PackedEmbedding",
     "PackedHead",
     "PackedLinear",
     "RadialAttention",
@@ -241,28 +244,108 @@ class PackedHead(Packed):
         return torch.ops.openmm_unisim.gated_head(scalars, vectors, weights, self.scale)
 
 
-class TabulatedEmbedding(AtomEmbedding):
-    """An `AtomEmbedding` whose edge features are functions of the distance, for inference."""
+class PackedEmbedding(Packed):
+    """An `AtomEmbedding` for inference.
 
-    def __init__(self, embedding: AtomEmbedding, radial: nn.Module, cutoff: float) -> None:
-        nn.Module.__init__(self)
-        self.hidden, self.expand = embedding.hidden, embedding.expand
-        self.element, self.neighbour_element = embedding.element, embedding.neighbour_element
-        self.expansion_weight, self.expansion = embedding.expansion_weight, embedding.expansion
-        self.combine = embedding.combine
+    Parameters
+    ----------
+    embedding : AtomEmbedding
+        Copied.
+    half : bool
+        As `Packed`.
+    """
+
+    element: Tensor
+    neighbour_element: Tensor
+    edge: Tensor
+    edge_bias: Tensor
+    choice: Tensor
+    choice_bias: Tensor
+    expansion: Tensor
+    combine: Tensor
+    combine_bias: Tensor
+
+    def __init__(self, embedding: AtomEmbedding, half: bool = False) -> None:
+        super().__init__(half)
+        choice, combine = embedding.expansion_weight, embedding.combine
+        self.hold(
+            element=embedding.element.weight, neighbour_element=embedding.neighbour_element.weight,
+            edge=pack_panels(embedding.edge.weight), edge_bias=embedding.edge.bias,
+            choice=self.pack(choice.weight), choice_bias=choice.bias, expansion=embedding.expansion,
+            combine=self.pack(combine.weight), combine_bias=combine.bias,
+        )  # fmt: skip
+
+    def neighbour_sum(
+        self, values: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
+    ) -> Tensor:
+        """`AtomEmbedding.neighbour_sum` of the neighbours' rows `values`, (n_atoms, H)."""
+        return torch.ops.openmm_unisim.neighbour_sum(
+            values, table.index, table.mask, radial, envelope, self.edge, self.edge_bias
+        )
+
+    def forward(
+        self, z_index: Tensor, extra: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
+    ) -> Tensor:
+        """`AtomEmbedding.forward`."""
+        neighbours = self.neighbour_sum(self.neighbour_element[z_index], table, radial, envelope)
+        weights = [
+            self.element, self.choice, self.choice_bias, self.expansion, self.combine, self.combine_bias,
+        ]  # fmt: skip
+        return torch.ops.openmm_unisim.embed_atoms(z_index, extra, neighbours, weights)
+
+
+class TabulatedEmbedding(PackedEmbedding):
+    """An `AtomEmbedding` whose edge features are functions of the distance, for inference.
+
+    Parameters
+    ----------
+    embedding : AtomEmbedding
+        Copied.
+    radial : nn.Module
+        Distance (angstrom) to edge features.
+    cutoff : float, angstrom
+        The features are constant beyond.
+    half : bool
+        As `Packed`; this table, which is small, stays exact.
+    """
+
+    def __init__(
+        self, embedding: AtomEmbedding, radial: nn.Module, cutoff: float, half: bool = False
+    ) -> None:
+        super().__init__(embedding, half)
         self.table = RadialTable(radial, embedding.edge.weight, embedding.edge.bias, cutoff, False)
 
     def neighbour_sum(
-        self, z_index: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
+        self, values: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
     ) -> Tensor:
         """`AtomEmbedding.neighbour_sum` with distances (n_atoms, K), angstrom, for the edge features."""
-        own = torch.arange(z_index.size(0), device=z_index.device).unsqueeze(1)
+        own = torch.arange(values.size(0), device=values.device).unsqueeze(1)
         weight = envelope * (table.mask & (table.index != own)).to(envelope.dtype)
-        values = self.neighbour_element(z_index)
         return torch.ops.openmm_unisim.radial_sum(
             values, table.index, radial, weight, self.table.knots, self.table.spacing, self.table.decay,
             self.table.slope,
         )  # fmt: skip
+
+
+class CellListSearch(Packed):
+    """A `NeighbourSearch` by the plugin's cell list.
+
+    Parameters
+    ----------
+    search : NeighbourSearch
+    """
+
+    def __init__(self, search: NeighbourSearch) -> None:
+        super().__init__()
+        self.cutoff, self.hydrogen_cutoff = float(search.cutoff), float(search.hydrogen_cutoff)
+        self.hydrogen = search.hydrogen
+
+    def forward(self, positions: Tensor, molecule_index: Tensor, z_index: Tensor) -> NeighbourTable:
+        """`NeighbourSearch.forward`."""
+        index, mask = torch.ops.openmm_unisim.published_table(
+            positions, molecule_index, z_index == self.hydrogen, self.cutoff, self.hydrogen_cutoff
+        )
+        return NeighbourTable(index, mask, 0)
 
 
 class TabulatedEncoder(Encoder):
@@ -279,7 +362,9 @@ class TabulatedEncoder(Encoder):
         self.hidden, self.cutoff = encoder.hidden, encoder.cutoff
         self.hydrogen_cutoff, self.smooth = encoder.hydrogen_cutoff, encoder.smooth
         self.hydrogen = encoder.hydrogen
-        self.embedding = TabulatedEmbedding(encoder.embedding, encoder.radial, encoder.cutoff)
+        self.embedding = TabulatedEmbedding(  # type: ignore[assignment]  # of the same call
+            encoder.embedding, encoder.radial, encoder.cutoff, half
+        )
         layers = [layer for layer in encoder.trunk.layers if isinstance(layer, EquivariantAttention)]
         self.layers = nn.ModuleList(
             [RadialAttention(layer, encoder.radial, encoder.cutoff, half) for layer in layers]

@@ -13,7 +13,7 @@ from .conditioned import ConditionedField
 from .embedding import AtomEmbedding
 from .global_filter import GlobalFilter
 from .graph import NeighbourTable
-from .inference import Packed, PackedAttention, pack_panels
+from .inference import Packed, PackedAttention, PackedEmbedding, pack_panels
 from .pair_features import PairFeatures
 from .refinement import Refinement
 from .spread import SpreadHead
@@ -66,48 +66,6 @@ class _EdgeWeights(nn.Module):
     def forward(self) -> List[Tensor]:
         """All arrays, in the operator's order."""
         return [self.means, self.betas, self.first, self.first_bias, self.second, self.second_bias]
-
-
-class PackedEmbedding(Packed):
-    """An `AtomEmbedding` for inference.
-
-    Parameters
-    ----------
-    embedding : AtomEmbedding
-        Copied.
-    """
-
-    element: Tensor
-    neighbour_element: Tensor
-    edge: Tensor
-    edge_bias: Tensor
-    choice: Tensor
-    choice_bias: Tensor
-    expansion: Tensor
-    combine: Tensor
-    combine_bias: Tensor
-
-    def __init__(self, embedding: AtomEmbedding) -> None:
-        super().__init__()
-        choice, combine = embedding.expansion_weight, embedding.combine
-        self.hold(
-            element=embedding.element.weight, neighbour_element=embedding.neighbour_element.weight,
-            edge=pack_panels(embedding.edge.weight), edge_bias=embedding.edge.bias,
-            choice=pack_panels(choice.weight), choice_bias=choice.bias, expansion=embedding.expansion,
-            combine=pack_panels(combine.weight), combine_bias=combine.bias,
-        )  # fmt: skip
-
-    def forward(
-        self, z_index: Tensor, extra: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
-    ) -> Tensor:
-        """`AtomEmbedding.forward`."""
-        weights = [
-            self.element, self.neighbour_element, self.edge, self.edge_bias, self.choice, self.choice_bias,
-            self.expansion, self.combine, self.combine_bias,
-        ]  # fmt: skip
-        return torch.ops.openmm_unisim.embed_atoms(
-            z_index, extra, table.index, table.mask, radial, envelope, weights
-        )
 
 
 class PackedFilter(Packed):

@@ -44,25 +44,36 @@ struct LayerWeights {
 template <typename T>
 Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, const LayerWeights& w,
         double epsilon) {
-    int64_t atoms = scalars.size(0), hidden = p.hidden;
-    Tensor normed = at::empty_like(scalars), y = at::empty_like(scalars), big = at::empty_like(vectors);
+    const int64_t atoms = scalars.size(0), hidden = p.hidden, columns = w.nodeBias.size(0);
+    const int64_t unit = std::max<int64_t>(1, p.block); // a block stays together
     const Kernels<T>& loops = kernels<T>();
-    loops.normaliseRows(scalars.const_data_ptr<T>(), w.normWeight.const_data_ptr<T>(),
-            w.normBias.const_data_ptr<T>(), T(epsilon), atoms, hidden, normed.data_ptr<T>());
-    Tensor nodes = multiply<T>(normed, w.nodes, w.nodeBias.const_data_ptr<T>(), w.nodeBias.size(0));
-    p.nodes = nodes.const_data_ptr<T>();
-    p.vectors = vectors.const_data_ptr<T>();
-    T *yTo = y.data_ptr<T>(), *bigTo = big.data_ptr<T>();
-    int64_t unit = std::max<int64_t>(1, p.block); // a block stays together
-    overDestinations(atoms / unit, unit > 1 ? 1 : 8, [&](int64_t first, int64_t last) {
-        Scratch<T> scratch(scratchSize(p));
-        loops.attend(p, first * unit, last * unit, yTo, bigTo, scratch.get());
+    checkPanels<T>(w.nodes, hidden, columns);
+    checkPanels<T>(w.mix, hidden, 3 * hidden);
+    checkPanels<T>(w.output, hidden, 3 * hidden);
+    Tensor nodes = at::empty({atoms, columns}, scalars.options());
+    Tensor newScalars = at::empty_like(scalars), newVectors = at::empty_like(vectors);
+    const T *x = scalars.const_data_ptr<T>(), *v = vectors.const_data_ptr<T>();
+    T *nodesTo = nodes.data_ptr<T>(), *xTo = newScalars.data_ptr<T>(), *vTo = newVectors.data_ptr<T>();
+    overBlocks<T>(atoms, unit, hidden, 0, [&](int64_t first, int64_t last, T* normed) {
+        loops.normaliseRows(x + first * hidden, w.normWeight.const_data_ptr<T>(),
+                w.normBias.const_data_ptr<T>(), T(epsilon), last - first, hidden, normed);
+        multiplyRows(normed, last - first, hidden, w.nodes, w.nodeBias.const_data_ptr<T>(), columns,
+                nodesTo + first * columns);
     });
-    Tensor mixed = multiply<T>(vectors, w.mix, nullptr, 3 * hidden);
-    Tensor gates = multiply<T>(y, w.output, w.outputBias.const_data_ptr<T>(), 3 * hidden);
-    Tensor newScalars = scalars.clone(), newVectors = vectors.clone();
-    loops.update(mixed.const_data_ptr<T>(), gates.const_data_ptr<T>(), big.const_data_ptr<T>(), atoms, hidden,
-            newScalars.data_ptr<T>(), newVectors.data_ptr<T>());
+    p.nodes = nodesTo;
+    p.vectors = v;
+    overBlocks<T>(atoms, unit, 16 * hidden, scratchSize(p), [&](int64_t first, int64_t last, T* y) {
+        int64_t rows = last - first;
+        T *big = y + rows * hidden, *mixed = big + rows * 3 * hidden, *gates = mixed + rows * 9 * hidden;
+        AttendProblem<T> own = p;
+        own.firstResult = first;
+        loops.attend(own, first, last, y, big, gates + rows * 3 * hidden);
+        multiplyRows<T>(v + first * 3 * hidden, 3 * rows, hidden, w.mix, nullptr, 3 * hidden, mixed);
+        multiplyRows<T>(y, rows, hidden, w.output, w.outputBias.const_data_ptr<T>(), 3 * hidden, gates);
+        std::copy(x + first * hidden, x + last * hidden, xTo + first * hidden);
+        std::copy(v + first * 3 * hidden, v + last * 3 * hidden, vTo + first * 3 * hidden);
+        loops.update(mixed, gates, big, rows, hidden, xTo + first * hidden, vTo + first * 3 * hidden);
+    });
     return {newScalars, newVectors};
 }
 
@@ -138,11 +149,16 @@ Tensor radialSum(const Tensor& values, const Tensor& index, const Tensor& distan
             "openmm_unisim::radial_sum was given arrays whose shapes don't agree; use AtomEmbedding.");
     checkSources(sources, atoms);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "radial_sum", [&] {
-        Scratch<scalar_t> scratch(width);
-        kernels<scalar_t>().radialSum(knotsOf<scalar_t>(knots, spacing, decay, slope),
-                x.const_data_ptr<scalar_t>(), sources.const_data_ptr<int64_t>(), r.const_data_ptr<scalar_t>(),
-                w.const_data_ptr<scalar_t>(), atoms, slots, width, result.data_ptr<scalar_t>(),
-                scratch.get());
+        RadialKnots<scalar_t> table = knotsOf<scalar_t>(knots, spacing, decay, slope);
+        const scalar_t *from = x.const_data_ptr<scalar_t>(), *lengths = r.const_data_ptr<scalar_t>();
+        const scalar_t* factors = w.const_data_ptr<scalar_t>();
+        const int64_t* source = sources.const_data_ptr<int64_t>();
+        scalar_t* to = result.data_ptr<scalar_t>();
+        overBlocks<scalar_t>(atoms, 1, 0, width, [&](int64_t first, int64_t last, scalar_t* scratch) {
+            int64_t edge = first * slots;
+            kernels<scalar_t>().radialSum(table, from, source + edge, lengths + edge, factors + edge,
+                    last - first, slots, width, to + first * width, scratch);
+        });
     });
     return result;
 }
@@ -174,26 +190,38 @@ Pair gatedHead(
         const Tensor& scalars, const Tensor& vectors, at::TensorList weights, const Tensor& normScale) {
     TORCH_CHECK(weights.size() == 5, "openmm_unisim::gated_head takes five arrays of weights.");
     checkInference("gated_head", {scalars, vectors, weights[2]});
-    Tensor x = scalars.contiguous(), v = vectors.contiguous(), gated, carried;
-    int64_t atoms = x.size(0), hidden = x.size(1), total = weights[4].size(0), outputs = total - hidden;
+    Tensor x = scalars.contiguous(), v = vectors.contiguous();
+    const int64_t atoms = x.size(0), hidden = x.size(1), total = weights[4].size(0), outputs = total - hidden;
+    const int64_t inner = weights[2].size(0);
+    Tensor gated = at::empty({atoms, total}, x.options());
+    Tensor carried = at::empty({atoms, 3, outputs}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "gated_head", [&] {
+        checkPanels<scalar_t>(weights[0], hidden, total);
+        checkPanels<scalar_t>(weights[1], 2 * hidden, inner);
+        checkPanels<scalar_t>(weights[3], inner, total);
+        const bool norms = normScale.numel() == 1;
+        const scalar_t scale = norms ? normScale.item<scalar_t>() : scalar_t(1);
+        const scalar_t *xFrom = x.const_data_ptr<scalar_t>(), *vFrom = v.const_data_ptr<scalar_t>();
+        scalar_t *gatedTo = gated.data_ptr<scalar_t>(), *carriedTo = carried.data_ptr<scalar_t>();
         const Kernels<scalar_t>& loops = kernels<scalar_t>();
-        if (normScale.numel() == 1) {
-            Tensor normed = at::empty_like(v), lengths = at::empty({hidden}, v.options());
-            loops.normaliseVectors(v.const_data_ptr<scalar_t>(), normScale.item<scalar_t>(), atoms, hidden,
-                    lengths.data_ptr<scalar_t>(), normed.data_ptr<scalar_t>());
-            v = normed;
-        }
-        Tensor mixed = multiply<scalar_t>(v, weights[0], nullptr, total);
-        Tensor seen = at::empty({atoms, 2 * hidden}, x.options());
-        loops.measure(x.const_data_ptr<scalar_t>(), mixed.const_data_ptr<scalar_t>(), atoms, hidden, outputs,
-                seen.data_ptr<scalar_t>());
-        Tensor inner = multiply<scalar_t>(
-                seen, weights[1], weights[2].const_data_ptr<scalar_t>(), weights[2].size(0));
-        loops.activate(inner.data_ptr<scalar_t>(), inner.numel());
-        gated = multiply<scalar_t>(inner, weights[3], weights[4].const_data_ptr<scalar_t>(), total);
-        carried = mixed.view({atoms, 3, total}).narrow(2, hidden, outputs) *
-                  gated.narrow(1, hidden, outputs).unsqueeze(1);
+        const scalar_t* firstBias = weights[2].const_data_ptr<scalar_t>();
+        const scalar_t* secondBias = weights[4].const_data_ptr<scalar_t>();
+        const int64_t each = 3 * hidden + 3 * total + 2 * hidden + inner;
+        overBlocks<scalar_t>(atoms, 1, each, hidden, [&](int64_t first, int64_t last, scalar_t* normed) {
+            int64_t rows = last - first;
+            scalar_t *mixed = normed + rows * 3 * hidden, *seen = mixed + rows * 3 * total;
+            scalar_t *within = seen + rows * 2 * hidden, *lengths = within + rows * inner;
+            const scalar_t* own = vFrom + first * 3 * hidden;
+            if (norms)
+                loops.normaliseVectors(own, scale, rows, hidden, lengths, normed);
+            multiplyRows<scalar_t>(norms ? normed : own, 3 * rows, hidden, weights[0], nullptr, total, mixed);
+            loops.measure(xFrom + first * hidden, mixed, rows, hidden, outputs, seen);
+            multiplyRows(seen, rows, 2 * hidden, weights[1], firstBias, inner, within);
+            loops.activate(within, rows * inner);
+            multiplyRows(within, rows, inner, weights[3], secondBias, total, gatedTo + first * total);
+            loops.carry(
+                    mixed, gatedTo + first * total, rows, hidden, outputs, carriedTo + first * 3 * outputs);
+        });
     });
     return {gated.narrow(1, 0, hidden), carried};
 }

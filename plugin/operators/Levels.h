@@ -29,6 +29,7 @@ struct AttendProblem {
     bool vectorEnvelope;
     int64_t block; // > 0: blocks of so many atoms are fully connected, and edge features of (i, j) and (j, i)
                    // equal
+    int64_t firstResult; // rows of the results count from this destination
     const int64_t* index;
     const bool* mask;
     const T *nodes, *vectors, *arrows, *envelope;
@@ -104,6 +105,10 @@ struct Kernels {
     void (*normaliseVectors)(const T* vectors, T scale, int64_t rows, int64_t hidden, T* lengths, T* result);
     void (*measure)(
             const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int64_t outputs, T* result);
+    void (*carry)(const T* mixed, const T* gated, int64_t rows, int64_t hidden, int64_t outputs, T* result);
+    /** In the atom embedding; see Expansion.h. */
+    void (*expandRows)(T* logits, const T* table, const int64_t* kinds, int64_t rows, int64_t count,
+            int64_t width, T* result, int64_t stride);
 };
 
 /** Numbers that the scratch of one thread must hold. */

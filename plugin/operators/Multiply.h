@@ -24,29 +24,42 @@ inline const Half* halfNumbers(const at::Tensor& weights) {
     return reinterpret_cast<const Half*>(weights.const_data_ptr<at::BFloat16>());
 }
 
-/** rows x columns = x (rows x inner) times packed weights, in bfloat16 where the weights are. */
+/** Fail unless `panels` holds a packed matrix (columns, inner) that arrays of T can be multiplied with. */
+template <typename T>
+void checkPanels(const at::Tensor& panels, int64_t inner, int64_t columns) {
+    const bool half = isHalf<T>(panels);
+    const int64_t depth = half ? (inner + 1) / 2 : inner;
+    const int64_t width = half ? HALF_PANEL_OF_WEIGHTS : panelWidth(panels);
+    TORCH_CHECK(panels.dim() == (half ? 4 : 3) && panels.size(1) == depth && panels.size(2) == width &&
+                        panels.size(0) * width >= columns && panels.is_contiguous(),
+            "A fused operator was given weights packed for other sizes; prepare the module again.");
+}
+
+/** rows x columns = x (rows x inner) times packed weights that were checked, in this thread, in bfloat16
+ * where the weights are; bias may be null. */
+template <typename T>
+void multiplyRows(const T* x, int64_t rows, int64_t inner, const at::Tensor& panels, const T* bias,
+        int64_t columns, T* result) {
+    if constexpr (std::is_same_v<T, float>)
+        if (panels.scalar_type() == at::kBFloat16) {
+            Scratch<Half> scratch(rows * (inner + 1));
+            kernels<T>().halfProduct(x, inner, halfNumbers(panels), bias, rows, inner, columns, result,
+                    columns, scratch.get());
+            return;
+        }
+    kernels<T>().product(x, inner, panels.const_data_ptr<T>(), bias, rows, inner, columns, result, columns);
+}
+
+/** The same of a whole array, shared out over threads. */
 template <typename T>
 at::Tensor multiply(const at::Tensor& x, const at::Tensor& panels, const T* bias, int64_t columns) {
     int64_t inner = x.size(-1), rows = inner == 0 ? 0 : x.numel() / inner;
-    const bool half = isHalf<T>(panels);
-    const int64_t depth = half ? (inner + 1) / 2 : inner,
-                  width = half ? HALF_PANEL_OF_WEIGHTS : panelWidth(x);
-    TORCH_CHECK(panels.dim() == (half ? 4 : 3) && panels.size(1) == depth && panels.size(2) == width &&
-                        panels.size(0) * width >= columns,
-            "openmm_unisim::linear was given weights packed for other sizes; prepare the module again.");
+    checkPanels<T>(panels, inner, columns);
     at::Tensor result = at::empty({rows, columns}, x.options());
     const T* from = x.const_data_ptr<T>();
     T* to = result.data_ptr<T>();
     overDestinations(rows, 64, [&](int64_t first, int64_t last) {
-        if constexpr (std::is_same_v<T, float>)
-            if (half) {
-                Scratch<Half> scratch((last - first) * (inner + 1));
-                kernels<T>().halfProduct(from + first * inner, inner, halfNumbers(panels), bias, last - first,
-                        inner, columns, to + first * columns, columns, scratch.get());
-                return;
-            }
-        kernels<T>().product(from + first * inner, inner, panels.const_data_ptr<T>(), bias, last - first,
-                inner, columns, to + first * columns, columns);
+        multiplyRows(from + first * inner, last - first, inner, panels, bias, columns, to + first * columns);
     });
     return result;
 }

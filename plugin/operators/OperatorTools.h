@@ -71,6 +71,24 @@ void overDestinations(int64_t count, int64_t grain, const Work& work) {
         at::parallel_for(0, count, grain, work);
 }
 
+const int64_t BLOCK_ATOMS = 48; // atoms whose arrays of an operator stay in the second-level cache; measured
+
+/**
+ * Call work(first, last, scratch) for blocks of atoms, of whole units of `unit` atoms (that make up `atoms`),
+ * so that memory beside arguments and results doesn't grow with the atoms: each thread has `scratch` numbers
+ * for an atom of a block, and `shared` beside.
+ */
+template <typename T, typename Work>
+void overBlocks(int64_t atoms, int64_t unit, int64_t scratch, int64_t shared, const Work& work) {
+    int64_t share = (atoms + at::get_num_threads() - 1) / at::get_num_threads();
+    int64_t units = std::max<int64_t>(1, std::min(BLOCK_ATOMS, share) / unit), size = units * unit;
+    overDestinations((atoms + size - 1) / size, 1, [&](int64_t begin, int64_t end) {
+        Scratch<T> numbers(std::min(size, atoms) * scratch + shared);
+        for (int64_t block = begin; block < end; block++)
+            work(block * size, std::min(atoms, (block + 1) * size), numbers.get());
+    });
+}
+
 } // namespace UniSimPlugin
 
 #endif // UNISIM_OPERATOR_TOOLS_H_

@@ -229,7 +229,7 @@ void attendRows(const AttendProblem<T>& p, int64_t first, int64_t last, T* scala
     T *terms = scratch, *weight = terms + hidden;
     Filters filters{p, weight + hidden};
     for (int64_t i = first; i < last; i++) {
-        T *y = scalars + i * hidden, *big = vectors + i * 3 * hidden;
+        T *y = scalars + (i - p.firstResult) * hidden, *big = vectors + (i - p.firstResult) * 3 * hidden;
         fill(y, T(0), hidden);
         fill(big, T(0), 3 * hidden);
         filters.begin(i);

@@ -1,6 +1,7 @@
 #include "Attend.h"
 #include "AttendBackward.h"
 #include "Edges.h"
+#include "Expansion.h"
 #include "HalfProduct.h"
 #include "Layer.h"
 
@@ -40,7 +41,7 @@ void activate(T* values, int64_t count) {
 template <typename T>
 constexpr Kernels<T> TABLE = {attend<T>, attendBackwardRows<T>, radialSum<T>, embedEdges<T>, product<T>,
         halfProduct, transposedProduct<T>, neighbourSum<T>, activate<T>, normaliseRows<T>, update<T>,
-        normaliseVectors<T>, measure<T>};
+        normaliseVectors<T>, measure<T>, carry<T>, expandRows<T>};
 
 } // namespace
 

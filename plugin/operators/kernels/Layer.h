@@ -13,6 +13,7 @@
  *   dV                V3 o1 + Y                                         update
  *   n_i               sum_j w_ij (W phi_ij + b) x_j                     neighbourSum
  *   n(V)              gamma V / (std_channels |V| + 1e-5)               normaliseVectors
+ *   V'                c Vb                                              carry
  */
 namespace UniSimPlugin {
 namespace {
@@ -104,6 +105,22 @@ void measure(const T* scalars, const T* mixed, int64_t rows, int64_t hidden, int
             to[c] = scalars[row * hidden + c];
             to[hidden + c] = T(__builtin_sqrt(
                     v[c] * v[c] + v[stride + c] * v[stride + c] + v[2 * stride + c] * v[2 * stride + c]));
+        }
+    }
+}
+
+/** Vectors that the head gives, (rows, 3, outputs): Vb of `mixed` times the gates c at the end of its MLP's
+ * rows. */
+template <typename T>
+void carry(const T* mixed, const T* gated, int64_t rows, int64_t hidden, int64_t outputs, T* result) {
+    int64_t stride = hidden + outputs;
+    for (int64_t row = 0; row < rows; row++) {
+        const T* gate = gated + row * stride + hidden;
+        for (int d = 0; d < 3; d++, result += outputs) {
+            const T* v = mixed + (3 * row + d) * stride + hidden;
+#pragma omp simd
+            for (int64_t c = 0; c < outputs; c++)
+                result[c] = v[c] * gate[c];
         }
     }
 }
