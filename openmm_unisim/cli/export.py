@@ -48,7 +48,9 @@ def calibrate(
 
 def export(
     weights: Annotated[Path, typer.Argument(help="Weights file (safetensors).")],
-    output: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.unisim.pt"),
+    output: Annotated[
+        Path, typer.Option(help="Model file to write; one that ends in .pt2 is compiled for the CPU.")
+    ] = Path("model.unisim.pt"),
     substeps: Annotated[int, typer.Option(help="Default substeps of a jump.")] = 20,
     grid_power: Annotated[
         float, typer.Option(help="Power of the symmetric time grid; 0 is the uniform grid.")
@@ -58,7 +60,10 @@ def export(
         bool, typer.Option("--plain", help="Without fused operators: slower, needs torch only.")
     ] = False,
 ) -> None:
-    """Write the TorchScript model file of a weights file, with its metadata and checksum."""
+    """Write the model file of a weights file, with its metadata and checksum.
+
+    TorchScript, or with --output NAME.unisim.pt2 machine code (AOTInductor; needs g++ and one to three minutes).
+    """
     from ..export.conditioned import export_conditioned
 
     metadata = export_conditioned(

@@ -77,11 +77,8 @@ class ConditionedJump(nn.Module):
         """S^-1 of `interpolant.covariance`."""
         return posterior_precision(end, initial, restrained, variances, rest, t, self.field.sigma)
 
-    def law(
-        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
-        t_next: Tensor, forces: Tensor,
-    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
-        """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double."""
+    def check(self, atomic_numbers: Tensor, forces: Tensor) -> None:
+        """Raise on elements that the model doesn't know, and on forces."""
         if not bool(torch.isin(atomic_numbers, self.elements).all()):
             unknown = atomic_numbers[torch.logical_not(torch.isin(atomic_numbers, self.elements))]
             raise RuntimeError(
@@ -89,7 +86,16 @@ class ConditionedJump(nn.Module):
             )
         if forces.numel() > 0:
             raise RuntimeError("This model takes no forces; it was exported with guidance none.")
-        z_index = self.element_index(atomic_numbers)
+
+    def law(
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
+        t_next: Tensor,
+    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
+        """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double.
+
+        `check` must have passed the elements.
+        """
+        z_index = self.element_index.lookup[atomic_numbers]
         adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
@@ -108,16 +114,25 @@ class ConditionedJump(nn.Module):
         scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)
         return mean, scale * torch.eye(3 * x.size(1), dtype=torch.float64, device=x.device)
 
+    def drawn(self, mean: Tensor, factor: Tensor, noise: Tensor) -> Tensor:
+        """A state of the law, nm, double."""
+        return gaussian_step(mean, factor, noise) * self.nm
+
+    def density_at(self, next_positions: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+        """Log density of the law at `next_positions`, nm, with respect to coordinates in nm."""
+        density = gaussian_log_density(next_positions.double() * self.angstrom, mean, factor)
+        return density + mean.size(1) * 3 * math.log(self.angstrom)
+
     @torch.jit.export
     def step(
         self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
         t_next: Tensor, kT: float, forces: Tensor, guidance_scale: float, box_vectors: Tensor, noise: Tensor,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Next positions (nm) and their log density (of nm coordinates); see docs/model_file.md."""
-        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
-        following = (gaussian_step(mean, factor, noise) * self.nm).to(positions.dtype)
-        density = gaussian_log_density(following.double() * self.angstrom, mean, factor)
-        return following, density + mean.size(1) * 3 * math.log(self.angstrom)
+        self.check(atomic_numbers, forces)
+        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        following = self.drawn(mean, factor, noise).to(positions.dtype)
+        return following, self.density_at(following, mean, factor)
 
     @torch.jit.export
     def log_density(
@@ -126,9 +141,9 @@ class ConditionedJump(nn.Module):
         box_vectors: Tensor,
     ) -> Tensor:  # fmt: skip
         """Log density of a given substep, shape (n_copies,), double."""
-        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
-        density = gaussian_log_density(next_positions.double() * self.angstrom, mean, factor)
-        return density + mean.size(1) * 3 * math.log(self.angstrom)
+        self.check(atomic_numbers, forces)
+        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        return self.density_at(next_positions, mean, factor)
 
     @torch.jit.export
     def guidance_points(
