@@ -1,8 +1,8 @@
 """What a model file says about itself, and how that is read without running anything from the file.
 
 A model file (``name.unisim.pt``, a TorchScript archive, or ``name.unisim.pt2``, an AOTInductor package) is a zip
-file. Each metadata key is one UTF-8 text entry ``<archive>/extra/<key>``. The values are flat strings: numbers as Python prints them, lists joined
-by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key.
+file. Each metadata key is one UTF-8 text entry ``<archive>/extra/<key>``. The values are flat strings: numbers as
+Python prints them, lists joined by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key.
 """
 
 import struct
