@@ -16,6 +16,7 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -160,7 +161,7 @@ def _compile(jump: ConditionedJump, metadata: ModelMetadata, path: Path) -> Path
         register_shapes()
     many = torch.export.Dim.DYNAMIC
     per_copy, coordinates = {0: many}, {0: many, 1: many}
-    shapes = (
+    shapes: tuple[dict[int, Any], ...] = (
         coordinates, coordinates, {0: many}, {0: many}, per_copy, per_copy, coordinates, coordinates, {},
     )  # fmt: skip
     logger = logging.getLogger("torch._inductor")  # tells of factorisations that it leaves to torch
