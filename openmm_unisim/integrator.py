@@ -35,7 +35,7 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     Parameters
     ----------
     model : str or Path
-        A registered name (``openmm-unisim models`` lists them) or the path of a ``.unisim.pt`` file.
+        A registered name (``openmm-unisim models`` lists them) or the path of a ``.unisim.pt`` or ``.unisim.pt2`` file.
     topology : openmm.app.Topology
         Gives elements and bonds. Atoms without an element (virtual sites) follow their molecule.
     temperature : float or Quantity

@@ -1,6 +1,9 @@
 """Shared test set-up."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault(
     "OPENMM_DEFAULT_PLATFORM", "Reference"
@@ -11,3 +14,30 @@ import torch
 torch.set_num_threads(
     1
 )  # two spinning threads on a busy two-core machine are a hundred times slower than one
+
+
+@pytest.fixture(scope="session")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small untrained weights, and a model file of each container made of them; compiling takes half a minute."""
+    from openmm_unisim._plugin import operators_are_built
+    from openmm_unisim.export.conditioned import export_conditioned, save_conditioned
+    from openmm_unisim.model.conditioned import TIME_CENTRES
+    from openmm_unisim.model.spread import SpreadHead
+    from tests.export.test_conditioned import CONFIG, PROTOCOL, tiny_field
+
+    if not operators_are_built():
+        pytest.skip("the plugin is not built")
+    folder = tmp_path_factory.mktemp("containers")
+    files = {
+        name: folder / f"tiny{suffix}"
+        for name, suffix in {
+            "weights": ".safetensors",
+            "torchscript": ".unisim.pt",
+            "package": ".unisim.pt2",
+        }.items()
+    }
+    spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
+    save_conditioned(files["weights"], tiny_field(CONFIG), spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
+    for name in ("torchscript", "package"):
+        export_conditioned(files["weights"], files[name], substeps=8)
+    return files

@@ -51,7 +51,9 @@ def export(
     weights: Annotated[
         Path, typer.Argument(help="Weights file (safetensors): ours, or a published state dict.")
     ],
-    output: Annotated[Path, typer.Option(help="Model file to write.")] = Path("model.unisim.pt"),
+    output: Annotated[
+        Path, typer.Option(help="Model file to write; one that ends in .pt2 is compiled for the CPU.")
+    ] = Path("model.unisim.pt"),
     substeps: Annotated[
         int | None, typer.Option(help="Default substeps of a jump; 20, or 15 of the published form.")
     ] = None,
@@ -72,7 +74,10 @@ def export(
         float | None, typer.Option(help="Published form: ps that the weights were trained for, 100.")
     ] = None,
 ) -> None:
-    """Write the TorchScript model file of a weights file, with its metadata and checksum."""
+    """Write the model file of a weights file, with its metadata and checksum.
+
+    TorchScript, or with --output NAME.unisim.pt2 machine code (AOTInductor; needs g++ and one to three minutes).
+    """
     from ..export.conditioned import KIND, export_conditioned
     from ..export.published import export_published
     from ..model.checkpoint import read_header

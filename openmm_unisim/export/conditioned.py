@@ -17,7 +17,7 @@ from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
-from .metadata import ModelMetadata
+from .metadata import PACKAGE_SUFFIX, ModelMetadata
 from .packed import PackedJump
 from .scripted import ConditionedJump
 
@@ -81,6 +81,7 @@ def export_conditioned(
     Parameters
     ----------
     weights, output : Path
+        An output with the suffix ``.pt2`` is compiled ahead of time (`export.packager`).
     substeps : int
         Default number of substeps of a jump.
     grid_power : float
@@ -115,4 +116,8 @@ def export_conditioned(
         forces_required=False, default_guidance_scale=0.0, scalar_type="float32", weights_sha256=digest,
         training_data=data, license="MIT",
     )  # fmt: skip
+    if output.suffix == PACKAGE_SUFFIX:
+        from .packager import save_package  # the compiler's modules load slowly
+
+        return save_package(module, metadata, output)
     return save_model_file(module, metadata, output)

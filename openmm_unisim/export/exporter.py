@@ -16,10 +16,17 @@ from torch import nn
 
 from ..errors import OutputError
 from ..provenance import source_commit
-from .metadata import FORMAT_VERSION, OPERATORS_VERSION, ModelMetadata
+from .metadata import OPERATORS_VERSION, ModelMetadata
 
-__all__ = ["CONTRACT_METHODS", "quiet_torchscript", "save_model_file", "weights_sha256"]
+__all__ = [
+    "CONTRACT_METHODS",
+    "quiet_torchscript",
+    "save_model_file",
+    "weights_sha256",
+    "write_with_checksum",
+]
 
+_FUSED_FORMAT = 2
 _OPERATOR = "openmm_unisim::"  # how the plugin's operators appear in a graph
 CONTRACT_METHODS = ("step", "log_density", "guidance_points", "time_grid", "drift")
 
@@ -83,13 +90,18 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
         kept = [name for name in CONTRACT_METHODS if hasattr(scripted, name)]
         frozen = torch.jit.freeze(scripted, preserved_attrs=kept)
         if any(_OPERATOR in str(getattr(frozen, name).inlined_graph) for name in kept):
-            needed = {"operators": OPERATORS_VERSION, "format_version": FORMAT_VERSION}
+            needed = {"operators": OPERATORS_VERSION, "format_version": _FUSED_FORMAT}
             full = full.model_copy(update=needed)
         content = frozen.save_to_buffer(_extra_files=full.to_strings())
+    write_with_checksum(path, content)
+    return full
+
+
+def write_with_checksum(path: Path, content: bytes) -> None:
+    """Write a model file, which appears whole or not at all, then ``PATH.sha256`` in the format of ``sha256sum``."""
     _write_atomically(path, content)
     line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
     _write_atomically(path.with_name(path.name + ".sha256"), line.encode())
-    return full
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from ..errors import ModelFileError
 from ..provenance import sha256_of_file
 from .exporter import quiet_torchscript
 from .metadata import ModelMetadata, read_metadata
+from .packaged import PackagedModel, load_package
 
 __all__ = ["MODEL_ERRORS", "argument_names", "last_line", "load_model_file"]
 
@@ -20,16 +21,16 @@ MODEL_ERRORS = (RuntimeError, torch.jit.Error)  # what an eager and a scripted m
 
 def load_model_file(
     path: str | Path, device: str | torch.device = "cpu", sha256: str | None = None
-) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
-    """Load a model file for use from Python, after a check of its metadata and its checksums.
+) -> tuple[torch.jit.ScriptModule | PackagedModel, ModelMetadata]:
+    """Load a model file of either container for use from Python, after a check of its metadata and its checksums.
 
     Parameters
     ----------
     path : str or Path
-        A model file. Model files are programs: load only those you trust (see `resolve_model`). If
-        ``PATH.sha256`` lies beside it, it must match.
+        A model file: TorchScript, or with the suffix ``.pt2`` an AOTInductor package. Model files are programs:
+        load only those you trust (see `resolve_model`). If ``PATH.sha256`` lies beside it, it must match.
     device : str or torch.device
-        Where the weights go.
+        Where the weights go; a package stays on the CPU.
     sha256 : str, optional
         The digest that the file must have.
 
@@ -45,16 +46,28 @@ def load_model_file(
         raise ModelFileError(f"Model file {path} doesn't have the SHA-256 {sha256}; fetch it again.")
     if metadata.operators:
         load_operators()
+    if metadata.container == "aotinductor":
+        if torch.device(device).type != "cpu":
+            raise ModelFileError(
+                f"Model file {path} is compiled for the CPU, not for {device}; export a .unisim.pt file with --plain."
+            )
+        return load_package(Path(path), metadata), metadata
+    return _load_torchscript(path, metadata, device), metadata
+
+
+def _load_torchscript(
+    path: str | Path, metadata: ModelMetadata, device: str | torch.device
+) -> torch.jit.ScriptModule:
     try:
         with quiet_torchscript():
-            module = torch.jit.load(str(path), map_location=device)
+            module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location=device)
     except (RuntimeError, ValueError) as error:
         cause = str(error).strip().splitlines()[0]
         raise ModelFileError(
             f"torch {torch.__version__} can't load model file {path}, written by torch "
             f"{metadata.torch_version} ({cause:.200}); export it again with this torch."
         ) from error
-    return module, metadata
+    return module
 
 
 def last_line(error: BaseException) -> str:

@@ -1,13 +1,14 @@
 """What a model file says about itself, and how that is read without running anything from the file.
 
-A model file (``name.unisim.pt``) is a TorchScript archive, that is a zip file. Each metadata key is one UTF-8
-text entry ``<archive>/extra/<key>``. The values are flat strings: numbers as Python prints them, lists joined
-by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key.
+A model file (``name.unisim.pt``, a TorchScript archive, or ``name.unisim.pt2``, an AOTInductor package) is a zip
+file. Each metadata key is one UTF-8 text entry ``<archive>/extra/<key>``. The values are flat strings: numbers as
+Python prints them, lists joined by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key.
 """
 
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -16,11 +17,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..elements import ATOMIC_NUMBERS
 from ..errors import ModelFileError
 
-__all__ = ["FORMAT_VERSION", "OPERATORS_VERSION", "ModelMetadata", "read_metadata"]
+__all__ = [
+    "FORMAT_VERSION",
+    "OPERATORS_VERSION",
+    "PACKAGE_SUFFIX",
+    "ModelMetadata",
+    "read_metadata",
+    "read_time_grids",
+]
 
-FORMAT_VERSION = 2  # 1: without fused operators; older versions refuse 2 by its number
+FORMAT_VERSION = (
+    3  # 2: calls fused operators, 3: AOTInductor package; older versions refuse them by their number
+)
 OPERATORS_VERSION = 2  # of the fused operators, `getOperatorsVersion` of the plugin
-_OPTIONAL = ("operators",)  # keys that files of format 1 lack
+_OPTIONAL = ("operators", "container", "processor")  # keys that older files lack
+_GRID = "time_grid_"  # of a package: one entry for each number of substeps that it offers
+PACKAGE_SUFFIX = ".pt2"
 MAX_VALUE_BYTES = 64 * 1024  # of one metadata entry
 MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of the zip directory, which zipfile reads as a whole
 _EXPORT_AGAIN = "export it again with `openmm-unisim export`"
@@ -36,14 +48,17 @@ _DAMAGE = (  # what zipfile raises for broken archives
 class ModelMetadata(BaseModel):
     """Metadata of a model file: one field per key, in public units (nm, ps, kJ/mol, K).
 
-    Those that describe the export itself (``format_version``, ``operators``, ``weights_sha256``,
-    ``torch_version``, ``source_commit``) are filled in by `openmm_unisim.export.exporter.save_model_file`.
+    Those that describe the export itself (``format_version``, ``operators``, ``container``, ``processor``,
+    ``weights_sha256``, ``torch_version``, ``source_commit``) are filled in by
+    `openmm_unisim.export.exporter.save_model_file` and `openmm_unisim.export.packager.save_package`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format_version: int = Field(1, ge=1)
     operators: int = Field(0, ge=0)  # version of the fused operators that the file calls; 0: none
+    container: Literal["torchscript", "aotinductor"] = "torchscript"
+    processor: str = ""  # of a package: the instruction set that its machine code needs
     lag_time_ps: float = Field(gt=0)
     training_temperature_K: float = Field(gt=0)
     temperature_range_K: tuple[float, float]
@@ -97,6 +112,8 @@ class ModelMetadata(BaseModel):
             raise ValueError(
                 f"it needs version {self.operators} of the fused operators; update openmm_unisim"
             )
+        if (self.container == "aotinductor") != bool(self.processor):
+            raise ValueError(f"container {self.container} doesn't go with processor {self.processor!r}")
         if self.forces_required and not self.guidance.startswith("openmm"):
             raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
         return self
@@ -147,8 +164,8 @@ def _to_string(value: Any) -> str:
 def _check_format(text: str | None, source: str) -> None:
     if text is None:
         raise ModelFileError(
-            f"{source} holds no openmm_unisim metadata (no format_version), so it is some other TorchScript "
-            "or zip file; give a file written by `openmm-unisim export`."
+            f"{source} holds no openmm_unisim metadata (no format_version), so it is some other TorchScript, "
+            "pt2 or zip file; give a file written by `openmm-unisim export`."
         )
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise ModelFileError(
@@ -167,7 +184,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
     Parameters
     ----------
     path : str or Path
-        A ``.unisim.pt`` file.
+        A ``.unisim.pt`` or ``.unisim.pt2`` file.
 
     Raises
     ------
@@ -175,11 +192,40 @@ def read_metadata(path: str | Path) -> ModelMetadata:
         If the file is missing, empty, truncated, not a zip file, not ours, of a newer format or incomplete.
     """
     path = Path(path)
+    strings = _read_extra(path, lambda key: key in ModelMetadata.model_fields)
+    metadata = ModelMetadata.from_strings(strings, str(path))
+    if (metadata.container == "aotinductor") != (path.suffix == PACKAGE_SUFFIX):
+        raise ModelFileError(
+            f"Model file {path} holds the container {metadata.container}, which its suffix doesn't say; AOTInductor "
+            "packages end in .pt2, TorchScript archives don't: rename it."
+        )
+    return metadata
+
+
+def read_time_grids(path: str | Path) -> dict[int, list[float]]:
+    """Time grids of a package, by their number of substeps; read as `read_metadata` does.
+
+    Raises
+    ------
+    ModelFileError
+        As `read_metadata`; or if an entry holds no numbers.
+    """
+    strings = _read_extra(Path(path), lambda key: key.startswith(_GRID))
+    try:
+        return {int(key[len(_GRID) :]): [float(t) for t in text.split(",")] for key, text in strings.items()}
+    except ValueError as error:
+        raise ModelFileError(
+            f"Model file {path} has a time grid that can't be read ({error}); {_EXPORT_AGAIN}."
+        ) from error
+
+
+def _read_extra(path: Path, wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Texts of the wanted keys, after a check of every entry's checksum."""
     try:
         with open(path, "rb") as stream:
             _check_directory_size(stream, path)
             with zipfile.ZipFile(stream) as archive:
-                strings = _extra_entries(archive, path)
+                strings = _extra_entries(archive, path, wanted)
                 damaged = archive.testzip()
         if damaged is not None:
             raise ModelFileError(
@@ -197,7 +243,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
         ) from error
     except _DAMAGE as error:
         raise ModelFileError(f"Model file {path} is damaged ({error}); fetch or export it again.") from error
-    return ModelMetadata.from_strings(strings, str(path))
+    return strings
 
 
 def _check_directory_size(stream: BinaryIO, path: Path) -> None:
@@ -227,12 +273,12 @@ def _check_directory_size(stream: BinaryIO, path: Path) -> None:
     stream.seek(0)
 
 
-def _extra_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
-    """Text of the entries ``<root>/extra/<key>`` whose key is one of ours."""
+def _extra_entries(archive: zipfile.ZipFile, path: Path, wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Text of the entries ``<root>/extra/<key>`` whose key is wanted."""
     strings: dict[str, str] = {}
     for info in archive.infolist():
         parts = info.filename.split("/")
-        if len(parts) != 3 or parts[1] != "extra" or parts[2] not in ModelMetadata.model_fields:
+        if len(parts) != 3 or parts[1] != "extra" or not wanted(parts[2]):
             continue
         key = parts[2]
         if key in strings:

@@ -22,7 +22,7 @@ from ..model.published_names import load_published
 from ..model.vector_field import VectorField
 from ..units import noise_scale
 from .exporter import save_model_file, weights_sha256
-from .metadata import ModelMetadata
+from .metadata import PACKAGE_SUFFIX, ModelMetadata
 from .published_jump import GuidedPublishedJump, PublishedJump
 
 __all__ = [
@@ -128,6 +128,10 @@ def export_published_networks(
     ModelMetadata
         As written.
     """
+    if Path(output).suffix == PACKAGE_SUFFIX:
+        raise ConfigError(
+            f"'{output}' would be a compiled package, which the published form doesn't offer; name it .unisim.pt."
+        )
     if substeps < 2:
         raise ConfigError(f"substeps = {substeps}, but the published form needs at least 2; give more.")
     if not alpha >= 0:

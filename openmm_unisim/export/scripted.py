@@ -89,11 +89,8 @@ class ConditionedJump(nn.Module):
         """S^-1 of `interpolant.covariance`."""
         return posterior_precision(end, initial, restrained, variances, rest, t, self.field.sigma)
 
-    def law(
-        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
-        t_next: Tensor, forces: Tensor,
-    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
-        """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double."""
+    def check(self, atomic_numbers: Tensor, forces: Tensor) -> None:
+        """Raise on elements that the model doesn't know, and on forces."""
         if not bool(torch.isin(atomic_numbers, self.elements).all()):
             unknown = atomic_numbers[torch.logical_not(torch.isin(atomic_numbers, self.elements))]
             raise RuntimeError(
@@ -101,21 +98,38 @@ class ConditionedJump(nn.Module):
             )
         if forces.numel() > 0:
             raise RuntimeError("This model takes no forces; it was exported with guidance none.")
-        z_index = self.element_index(atomic_numbers)
+
+    def law(
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
+        t_next: Tensor,
+    ) -> Tuple[Tensor, Tensor]:  # fmt: skip
+        """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double.
+
+        `check` must have passed the elements.
+        """
+        z_index = self.element_index.lookup[atomic_numbers]
         adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
         end = self.field.predict(x, x0, t.to(x.dtype), self.lag_time, z_index, distance, place, reference)
         t, t_next = t.double(), t_next.double()
         mean = step_mean(x, end, t, t_next)
-        sigma = self.field.sigma
         if self.group_wise:
             times = self.field.time_features(t.to(x.dtype))
             variances, rest = self.variances(end, place, reference, times, restrained)
             precision = self.precision(end, x0, restrained, variances, rest, t)
             return mean, self.factor(precision, t, t_next)
-        scale = (sigma * (t_next - t).sqrt()).view(-1, 1, 1)
+        scale = (self.field.sigma * (t_next - t).sqrt()).view(-1, 1, 1)
         return mean, scale * torch.eye(3 * x.size(1), dtype=torch.float64, device=x.device)
+
+    def drawn(self, mean: Tensor, factor: Tensor, noise: Tensor) -> Tensor:
+        """A state of the law, nm, double."""
+        return gaussian_step(mean, factor, noise) * self.nm
+
+    def density_at(self, next_positions: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
+        """Log density of the law at `next_positions`, nm, with respect to coordinates in nm."""
+        density = self.density(next_positions.double() * self.angstrom, mean, factor)
+        return density + mean.size(1) * 3 * math.log(self.angstrom)
 
     @torch.jit.export
     def step(
@@ -123,10 +137,10 @@ class ConditionedJump(nn.Module):
         t_next: Tensor, kT: float, forces: Tensor, guidance_scale: float, box_vectors: Tensor, noise: Tensor,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Next positions (nm) and their log density (of nm coordinates); see docs/model_file.md."""
-        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
-        following = (gaussian_step(mean, factor, noise) * self.nm).to(positions.dtype)
-        density = self.density(following.double() * self.angstrom, mean, factor)
-        return following, density + mean.size(1) * 3 * math.log(self.angstrom)
+        self.check(atomic_numbers, forces)
+        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        following = self.drawn(mean, factor, noise).to(positions.dtype)
+        return following, self.density_at(following, mean, factor)
 
     @torch.jit.export
     def log_density(
@@ -135,9 +149,9 @@ class ConditionedJump(nn.Module):
         box_vectors: Tensor,
     ) -> Tensor:  # fmt: skip
         """Log density of a given substep, shape (n_copies,), double."""
-        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, forces)
-        density = self.density(next_positions.double() * self.angstrom, mean, factor)
-        return density + mean.size(1) * 3 * math.log(self.angstrom)
+        self.check(atomic_numbers, forces)
+        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        return self.density_at(next_positions, mean, factor)
 
     @torch.jit.export
     def guidance_points(

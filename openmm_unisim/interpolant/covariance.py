@@ -131,7 +131,7 @@ def rigid_directions(reference: Tensor) -> Tensor:
     moves = []
     for k in range(3):
         axis = axes[k].view(1, 1, 3).expand_as(r)
-        moves.append(axis / math.sqrt(float(atoms)))
+        moves.append(axis / atoms**0.5)
         moves.append(torch.linalg.cross(axis, r) / size)
     return torch.stack(moves, 1).reshape(copies, 6, 3 * atoms)
 

@@ -56,7 +56,7 @@ class GlobalFilter(nn.Module):
         """
         product = (observed.unsqueeze(-1) * self.direction(vectors)).sum(1)
         atoms = product.size(0) // copies
-        signal = product.view(copies, atoms, -1).sum(1) * float(atoms) ** -0.5
+        signal = product.view(copies, atoms, -1).sum(1) * atoms**-0.5
         seen = torch.cat([scalars, signal.repeat_interleave(atoms, 0)], 1)
         return scalars + self.second(functional.silu(self.first(seen)))
 

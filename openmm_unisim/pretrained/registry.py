@@ -101,7 +101,7 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
             f"{name_or_path} is neither a registered model nor a file; check the path or use a name: {names}."
         )
     if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; give the .unisim.pt file itself.")
+        raise ModelFileError(f"{path} is not a file; give the model file itself.")
     check_sidecar(path)
     return path
 

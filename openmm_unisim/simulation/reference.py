@@ -104,13 +104,14 @@ class ReferenceJump:
         device: str | torch.device = "cpu",
         exact: bool = False,
     ):
+        module: Any = model
         if isinstance(model, (str, Path)):
-            model, metadata = load_model_file(model, device)
+            module, metadata = load_model_file(model, device)
         if metadata is None:
             raise ConfigError(
                 "A module without metadata says nothing about itself; give its ModelMetadata, too."
             )
-        self.module: Any = model
+        self.module = module
         self.metadata, self.device = metadata, torch.device(device)
         self.scalar_type = torch.float64 if metadata.scalar_type == "float64" else torch.float32
         self.temperature = self._checked_temperature(temperature, exact)
@@ -119,7 +120,7 @@ class ReferenceJump:
         self.n_atoms = len(atomic_numbers)
         self._fixed = self._fixed_arguments(atomic_numbers, bonds, box_vectors)
         self.times = self._time_grid(n_substeps or metadata.default_substeps)
-        self._names = {name: argument_names(getattr(model, name)) for name in _METHODS}
+        self._names = {name: argument_names(getattr(module, name)) for name in _METHODS}
 
     @property
     def lag_time(self) -> float:

@@ -56,7 +56,7 @@ Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& 
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
     library.def(
-            "global_filter(Tensor scalars, Tensor vectors, Tensor observed, Tensor[] weights, int copies) -> "
+            "global_filter(Tensor scalars, Tensor vectors, Tensor observed, Tensor[] weights, SymInt copies) -> "
             "Tensor");
 }
 

@@ -232,7 +232,7 @@ TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
     library.def("linear(Tensor x, Tensor panels, Tensor bias) -> Tensor");
     library.def("attention_layer(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor "
                 "edge_features, Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, "
-                "bool vector_envelope, float epsilon, int symmetric_block) -> (Tensor, Tensor)");
+                "bool vector_envelope, float epsilon, SymInt symmetric_block) -> (Tensor, Tensor)");
     library.def(
             "attention_radial(Tensor scalars, Tensor vectors, Tensor index, Tensor mask, Tensor distance, "
             "Tensor edge_vectors, Tensor envelope, Tensor[] weights, int heads, bool vector_envelope, "

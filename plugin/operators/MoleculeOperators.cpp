@@ -271,8 +271,8 @@ Tensor posteriorPrecision(const Tensor& endPoint, const Tensor& initial, const T
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    library.def("bond_graph(Tensor bonds, int atoms) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
-    library.def("full_table(int copies, int atoms) -> (Tensor, Tensor)");
+    library.def("bond_graph(Tensor bonds, SymInt atoms) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+    library.def("full_table(SymInt copies, SymInt atoms) -> (Tensor, Tensor)");
     library.def("remove_rigid_motion(Tensor prediction, Tensor reference) -> Tensor");
     library.def("posterior_precision(Tensor end_point, Tensor initial, Tensor pairs, Tensor centres, "
                 "Tensor variances, Tensor rest, Tensor t, float sigma, float rigid_variance) -> Tensor");

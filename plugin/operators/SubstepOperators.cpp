@@ -39,7 +39,7 @@ Tensor stepFactor(const Tensor& precision, const Tensor& t, const Tensor& tNext,
     auto [result, failedToo] = at::linalg_cholesky_ex(covariance);
     spoil(result, failed);
     spoil(result, failedToo);
-    return result;
+    return result.contiguous(); // LAPACK's is the transpose
 }
 
 /** log N(x; mean, L L^T) of one copy, by forward substitution; L has `strideRow` and `strideColumn`. */

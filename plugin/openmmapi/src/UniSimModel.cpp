@@ -1,4 +1,5 @@
 #include "internal/UniSimModel.h"
+#include "internal/UniSimContainer.h"
 #include "internal/UniSimHash.h"
 #include "openmm/OpenMMException.h"
 #include <ATen/Context.h>
@@ -8,8 +9,7 @@
 #include <fstream>
 #include <functional>
 #include <sstream>
-#include <torch/csrc/jit/passes/freeze_module.h>
-#include <torch/script.h>
+#include <torch/torch.h>
 
 using namespace OpenMM;
 using namespace std;
@@ -18,8 +18,6 @@ namespace UniSimPlugin {
 
 namespace {
 
-const vector<string> REQUIRED_METHODS = {"step", "log_density", "guidance_points", "time_grid"};
-const vector<string> OPTIONAL_METHODS = {"drift"};
 const size_t MAX_METADATA_BYTES = 65536;
 
 /** Treats denormal numbers as zero in this thread while it lives, and then restores what was set before. */
@@ -120,23 +118,6 @@ map<string, string> readEntries(const UniSimModelMetadata& metadata, const strin
     return entries;
 }
 
-torch::jit::Module loadModule(const UniSimModelMetadata& metadata, const string& content) {
-    istringstream stream(content);
-    torch::jit::Module module = torch::jit::load(stream, torch::kCPU);
-    vector<string> kept;
-    for (const string& name : REQUIRED_METHODS) {
-        if (!module.find_method(name))
-            metadata.fail("lacks the method " + name +
-                          " of a UniSim model; export it with `openmm-unisim export`.");
-        kept.push_back(name);
-    }
-    for (const string& name : OPTIONAL_METHODS)
-        if (module.find_method(name))
-            kept.push_back(name);
-    module.eval();
-    return torch::jit::freeze_module(module, kept);
-}
-
 torch::Tensor toTensor(const vector<Vec3>& vectors, const vector<int64_t>& shape, torch::ScalarType type) {
     if (vectors.empty())
         return torch::empty({0}, type);
@@ -163,14 +144,14 @@ vector<double> toNumbers(const torch::Tensor& tensor) {
 struct UniSimModel::Implementation {
     UniSimModelMetadata metadata;
     string hash;
-    torch::jit::Module module;
+    unique_ptr<UniSimContainer> container;
     torch::ScalarType scalarType = torch::kFloat;
     torch::Tensor atomicNumbers, bonds;
 
     Implementation(const string& file) : metadata(file) {
     }
 
-    using Arguments = map<string, torch::IValue>;
+    using Arguments = UniSimContainer::Arguments;
 
     Arguments getArguments(const UniSimModelState& state) const {
         int64_t copies = state.times.size();
@@ -185,21 +166,10 @@ struct UniSimModel::Implementation {
                 {"box_vectors", toTensor(state.box, {3, 3}, scalarType)}};
     }
 
-    /** Call a method with the arguments that it declares, found by their names. */
+    /** Call a method of the step contract, small molecules with one thread. */
     torch::IValue call(const string& method, const Arguments& arguments) {
-        auto function = module.get_method(method);
-        vector<torch::IValue> stack;
-        for (const auto& argument : function.function().getSchema().arguments()) {
-            if (argument.name() == "self")
-                continue;
-            auto value = arguments.find(argument.name());
-            if (value == arguments.end())
-                metadata.fail("has a method " + method + " with an argument " + argument.name() +
-                              " that this version doesn't know; update openmm_unisim.");
-            stack.push_back(value->second);
-        }
         ThreadScope threads(atomicNumbers.defined() ? atomicNumbers.size(0) : 0);
-        return function(stack);
+        return container->call(method, arguments);
     }
 
     void checkSize(size_t size, size_t expected, const string& what) const {
@@ -218,14 +188,14 @@ UniSimModel::UniSimModel(const string& file, const string& expectedHash)
         my.metadata.fail("is not the one that is asked for (its SHA-256 is " + my.hash + ", not " +
                          expectedHash + "); put the original file there.");
     auto entries = guarded<map<string, string>>(my.metadata,
-            "is not a TorchScript archive or is damaged, so fetch "
+            "is neither a TorchScript archive nor a package or is damaged, so fetch "
             "or export it again",
             [&]() { return readEntries(my.metadata, content); });
     my.metadata.setEntries(entries);
     my.scalarType = my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat;
-    my.module = guarded<torch::jit::Module>(my.metadata,
+    my.container = guarded<unique_ptr<UniSimContainer>>(my.metadata,
             "can't be loaded by this torch, so export it again with it",
-            [&]() { return loadModule(my.metadata, content); });
+            [&]() { return loadContainer(my.metadata, content); });
     setParticles({}, {});
 }
 

@@ -22,7 +22,10 @@ const vector<string> NOT_NEGATIVE = {"cutoff_nm", "friction", "guidance_alpha", 
 const map<string, vector<string>> CHOICES = {{"symmetry", {"O(3)", "SO(3)"}},
         {"constraints", {"none", "h-bonds", "all-bonds", "h-angles"}},
         {"guidance", {"none", "learned", "openmm", "openmm+residual", "resample"}},
-        {"scalar_type", {"float32", "float64"}}};
+        {"scalar_type", {"float32", "float64"}}, {"container", {"torchscript", "aotinductor"}}};
+const map<string, string> DEFAULTS = { // keys that older files lack
+        {"operators", "0"}, {"container", "torchscript"}, {"processor", ""}};
+const string PACKAGE_SUFFIX = ".pt2";
 const int HEAVIEST_ELEMENT = 118;
 
 } // namespace
@@ -34,13 +37,14 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     entries = newEntries;
     if (entries.find("format_version") == entries.end())
         fail("holds no UniSim metadata (no format_version); give a file written by `openmm-unisim export`.");
+    entries.insert(DEFAULTS.begin(), DEFAULTS.end());
     double format = getNumber("format_version");
     if (format < 1 || format != floor(format))
         fail("has format_version " + getText("format_version") + ", which is no format; export it again.");
     if (format > FORMAT_VERSION)
         fail("has format " + getText("format_version") + ", and this version reads formats up to " +
                 to_string(FORMAT_VERSION) + "; update openmm_unisim or export the model with this version.");
-    if (entries.find("operators") != entries.end() && getNumber("operators") > getOperatorsVersion())
+    if (getNumber("operators") > getOperatorsVersion())
         fail("needs version " + getText("operators") + " of the fused operators, and this version has " +
                 to_string(getOperatorsVersion()) +
                 "; update openmm_unisim or export the model with --plain.");
@@ -71,6 +75,19 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     if (getFlag("forces_required") && getText("guidance").compare(0, 6, "openmm") != 0)
         fail("requires forces with guidance '" + getText("guidance") +
                 "', which takes none; export it again.");
+    bool packaged = getText("container") == "aotinductor";
+    if (packaged == getText("processor").empty())
+        fail("has the container " + getText("container") + " with processor '" +
+                getText("processor").substr(0, 80) + "'; export it again.");
+    if (packaged != file.ends_with(PACKAGE_SUFFIX))
+        fail("holds the container " + getText("container") +
+                ", which its suffix doesn't say; AOTInductor packages end in .pt2, TorchScript archives "
+                "don't: "
+                "rename it.");
+}
+
+bool UniSimModelMetadata::contains(const string& key) const {
+    return entries.find(key) != entries.end();
 }
 
 string UniSimModelMetadata::getText(const string& key) const {

@@ -32,7 +32,7 @@ struct UniSimModelState {
 };
 
 /**
- * A model file, loaded.  This is the only class that knows about TorchScript; docs/model_file.md describes
+ * A model file, loaded.  Its code is in one of two containers (UniSimContainer.h); docs/model_file.md describes
  * what a file must hold.  All exceptions are OpenMMExceptions of one sentence.
  */
 class UniSimModel {

@@ -15,7 +15,7 @@ namespace UniSimPlugin {
 class UniSimModelMetadata {
 public:
     /** The newest format of model files that this version reads. */
-    static const int FORMAT_VERSION = 2;
+    static const int FORMAT_VERSION = 3;
     /**
      * Create an object without entries, for a file that is yet to be read.
      *
@@ -26,6 +26,7 @@ public:
      * Set the entries, and check the format version and the presence of what the integrator needs.
      */
     void setEntries(const std::map<std::string, std::string>& entries);
+    bool contains(const std::string& key) const;
     std::string getText(const std::string& key) const;
     double getNumber(const std::string& key) const;
     std::vector<double> getNumbers(const std::string& key) const;
