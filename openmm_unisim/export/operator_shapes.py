@@ -29,7 +29,7 @@ def register_shapes() -> None:
     for function in (
         bond_graph, full_table, remove_rigid_motion, posterior_precision, linear, attention_layer, attention_radial,
         radial_sum, gated_head, embed_edges, neighbour_sum, embed_atoms, global_filter, describe_places,
-        restraint_variances, step_factor, gaussian_log_density,
+        restraint_variances, step_factor, gaussian_log_density, published_table,
     ):  # fmt: skip
         register_fake(f"openmm_unisim::{function.__name__}", function)
 
@@ -135,6 +135,12 @@ def step_factor(precision: Tensor, *others: Any) -> Tensor:
 def gaussian_log_density(following: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
     """A number a copy."""
     return mean.new_empty((mean.size(0),))
+
+
+def published_table(positions: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    """Index and mask; the number of slots depends on the positions."""
+    size = (positions.size(0), get_ctx().new_dynamic_size())
+    return positions.new_empty(size, dtype=torch.int64), positions.new_empty(size, dtype=torch.bool)
 
 
 def embed_edges(

@@ -13,7 +13,7 @@ from openmm_unisim.errors import ConfigError, ModelFileError, OutputError
 from openmm_unisim.export import operator_shapes
 from openmm_unisim.export.conditioned import export_conditioned
 from openmm_unisim.export.loader import load_model_file
-from openmm_unisim.export.metadata import read_metadata, read_time_grids
+from openmm_unisim.export.metadata import OPERATORS_VERSION, read_metadata, read_time_grids
 from openmm_unisim.export.validate import validate_model_file
 from openmm_unisim.system import load_molecule
 
@@ -81,7 +81,7 @@ def test_metadata(containers):
     scripted, packaged = (read_metadata(containers[name]) for name in ("torchscript", "package"))
     assert packaged.weights_sha256 == scripted.weights_sha256
     assert (packaged.format_version, packaged.container) == (3, "aotinductor")
-    assert (packaged.operators, packaged.processor) == (1, "x86-64-v3")
+    assert (packaged.operators, packaged.processor) == (OPERATORS_VERSION, "x86-64-v3")
     assert scripted.container == "torchscript" and scripted.processor == ""
     check_sidecar(containers["package"])
     with zipfile.ZipFile(containers["package"]) as archive:
