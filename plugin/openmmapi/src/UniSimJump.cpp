@@ -7,6 +7,7 @@
 #include "openmm/System.h"
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <sstream>
@@ -21,6 +22,7 @@ namespace {
 const double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
 const double MAX_COORDINATE = 1e5;     // nm; a molecule further out has exploded
 const int MAX_CONSECUTIVE_NAN = 20;
+const size_t SMALL_MOLECULE = 200;    // particles; arrays of fewer are too small to share out among threads
 const int MAX_BATCH_PARTICLES = 4096; // copies times particles of one call of the model
 
 bool isFinite(const vector<Vec3>& vectors, double limit) {
@@ -33,14 +35,25 @@ bool isFinite(const vector<Vec3>& vectors) {
     return isFinite(vectors, numeric_limits<double>::infinity());
 }
 
+/** The number in the Context's property "Threads" (of the CPU platform), or 0 if it has none. */
+int findPlatformThreads(ContextImpl& context) {
+    const Platform& platform = context.getPlatform();
+    const vector<string>& names = platform.getPropertyNames();
+    if (find(names.begin(), names.end(), "Threads") == names.end())
+        return 0;
+    return max(0, atoi(platform.getPropertyValue(context.getOwner(), "Threads").c_str()));
+}
+
 } // namespace
 
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
-          noise(integrator.activeSeed), kT(0.0), needsForces(false), passesBox(false), removesDrift(false),
-          moved(false), positionsChecked(false) {
+          stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), needsForces(false),
+          passesBox(false), removesDrift(false), moved(false), positionsChecked(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
+    temperatureRange = metadata.getTemperatureRange();
+    lagTime = integrator.getLagTime();
     particles = findJumpingParticles(system, integrator);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
     auto bonds = findJumpingBonds(system, integrator, particles);
@@ -55,6 +68,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     for (int i = 0; i < system.getNumForces(); i++)
         removesDrift |= dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr;
     checkAllowed();
+    platformThreads = findPlatformThreads(context);
 }
 
 void UniSimJump::checkAllowed() const {
@@ -62,7 +76,7 @@ void UniSimJump::checkAllowed() const {
         checkMetropolis(context.getSystem(), particles);
         return;
     }
-    auto [low, high] = model.getMetadata().getTemperatureRange();
+    auto [low, high] = temperatureRange;
     double temperature = integrator.getTemperature();
     if (temperature < low || temperature > high) {
         stringstream message;
@@ -73,7 +87,9 @@ void UniSimJump::checkAllowed() const {
 }
 
 void UniSimJump::execute() {
+    UniSimStopwatch::Scope handOver(stopwatch, UniSimStopwatch::HandOver);
     checkAllowed();
+    model.setNumThreads(chooseNumThreads());
     context.updateContextState();
     readStart();
     moved = false;
@@ -89,7 +105,7 @@ void UniSimJump::execute() {
         restore();
     if (integrator.getRandomizesVelocities())
         drawVelocities();
-    data.advance(context, integrator.getLagTime());
+    data.advance(context, lagTime);
     record(outcome);
 }
 
@@ -109,8 +125,10 @@ void UniSimJump::readStart() {
         center += position;
     }
     center /= (double)particles.size();
-    if (!positionsChecked)
+    if (!positionsChecked) {
+        UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
         context.calcForcesAndEnergy(false, false, 0); // throws an exception if positions have not been set
+    }
     positionsChecked = true;
     kT = BOLTZMANN * integrator.getTemperature();
 }
@@ -138,8 +156,7 @@ bool UniSimJump::propose(Path& path) {
     vector<Vec3> normals(particles.size());
     for (int k = 0; k < path.numSubsteps(); k++) {
         throwIfUniSimInterrupted();
-        for (size_t i = 0; i < particles.size(); i++)
-            normals[i] = noise.getNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, k, (int)i);
+        drawNormals(UniSimNoise::SubstepStream, k, normals);
         UniSimModelState state = makeState(path, {k});
         if (!computeGuidance(state, center))
             return false;
@@ -225,6 +242,14 @@ UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& subs
     return state;
 }
 
+int UniSimJump::chooseNumThreads() const {
+    if (integrator.getNumThreads() > 0)
+        return integrator.getNumThreads();
+    if (particles.size() < SMALL_MOLECULE)
+        return 1;
+    return platformThreads == 0 ? 0 : min(platformThreads, UniSimModel::getNumTorchThreads());
+}
+
 bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
     if (!needsForces || state.guidanceScale == 0.0)
         return true;
@@ -236,7 +261,10 @@ bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
     vector<Vec3> forces;
     for (size_t first = 0; first < points.size(); first += particles.size()) {
         place(&points[first], origin);
-        context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
+        {
+            UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
+            context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
+        }
         data.getForces(context, forces);
         for (int particle : particles)
             state.forces.push_back(forces[particle]);
@@ -245,6 +273,7 @@ bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
 }
 
 double UniSimJump::computePotentialEnergy() {
+    UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
     return context.calcForcesAndEnergy(false, true, integrator.getIntegrationForceGroups());
 }
 
@@ -272,17 +301,21 @@ void UniSimJump::restore() {
     moved = false;
 }
 
+void UniSimJump::drawNormals(UniSimNoise::Stream stream, int substep, vector<Vec3>& normals) {
+    UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
+    for (size_t i = 0; i < normals.size(); i++)
+        normals[i] = noise.getNormals(stream, integrator.jumpIndex, substep, (int)i);
+}
+
 void UniSimJump::drawVelocities() {
     const System& system = context.getSystem();
     vector<Vec3> velocities(system.getNumParticles());
+    drawNormals(UniSimNoise::VelocityStream, 0, velocities);
     Vec3 momentum;
     double totalMass = 0.0;
     for (int i = 0; i < system.getNumParticles(); i++) {
         double mass = system.getParticleMass(i);
-        if (mass == 0.0)
-            continue;
-        velocities[i] =
-                noise.getNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, i) * sqrt(kT / mass);
+        velocities[i] *= mass == 0.0 ? 0.0 : sqrt(kT / mass);
         momentum += velocities[i] * mass;
         totalMass += mass;
     }

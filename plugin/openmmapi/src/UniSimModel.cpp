@@ -3,10 +3,11 @@
 #include "openmm/OpenMMException.h"
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <array>
 #include <caffe2/serialize/inline_container.h>
 #include <cfenv>
 #include <fstream>
-#include <functional>
+#include <map>
 #include <sstream>
 #include <torch/csrc/jit/passes/freeze_module.h>
 #include <torch/script.h>
@@ -37,24 +38,23 @@ private:
     fenv_t environment;
 };
 
-/**
- * Uses one thread for a small molecule while it lives, and then restores the number. Its arrays are too small
- * to share out, and threads that wait for each other on a busy machine made a jump a hundred times slower.
+/** Sets the number of torch's threads while it lives, unless it is 0, and then restores what was set before.
  */
 class ThreadScope {
 public:
-    explicit ThreadScope(int64_t numAtoms) : before(at::get_num_threads()) {
-        if (numAtoms < SMALL_MOLECULE)
-            at::set_num_threads(1);
+    explicit ThreadScope(int number)
+            : before(at::get_num_threads()), changes(number > 0 && number != before) {
+        if (changes)
+            at::set_num_threads(number);
     }
     ~ThreadScope() {
-        if (at::get_num_threads() != before)
+        if (changes)
             at::set_num_threads(before);
     }
 
 private:
-    static const int64_t SMALL_MOLECULE = 200;
     int before;
+    bool changes;
 };
 
 /** The line of an exception from torch that says what happened, without C++ or TorchScript backtraces. */
@@ -75,8 +75,10 @@ string oneLine(const string& text) {
     return chosen;
 }
 
-template <typename Result>
-Result guarded(const UniSimModelMetadata& metadata, const string& what, const function<Result()>& call) {
+/** Call something of torch; what it throws becomes an OpenMMException of one sentence about the model file.
+ */
+template <typename Call>
+auto guarded(const UniSimModelMetadata& metadata, const string& what, const Call& call) -> decltype(call()) {
     string cause;
     try {
         FlushDenormalScope flush;
@@ -137,20 +139,28 @@ torch::jit::Module loadModule(const UniSimModelMetadata& metadata, const string&
     return torch::jit::freeze_module(module, kept);
 }
 
-torch::Tensor toTensor(const vector<Vec3>& vectors, const vector<int64_t>& shape, torch::ScalarType type) {
-    if (vectors.empty())
-        return torch::empty({0}, type);
-    void* data = const_cast<Vec3*>(vectors.data());
-    return torch::from_blob(data, shape, torch::kDouble).to(type, false, true);
+template <typename T>
+void copyVectors(const vector<Vec3>& from, T* to) {
+    for (const Vec3& v : from)
+        for (int c = 0; c < 3; c++)
+            *to++ = static_cast<T>(v[c]);
+}
+
+template <typename T>
+vector<Vec3> copyVectors(const T* from, int64_t count) {
+    vector<Vec3> vectors(count);
+    for (Vec3& v : vectors)
+        for (int c = 0; c < 3; c++)
+            v[c] = *from++;
+    return vectors;
 }
 
 vector<Vec3> toVectors(const torch::Tensor& tensor) {
-    torch::Tensor values = tensor.to(torch::kCPU, torch::kDouble).contiguous();
-    const double* numbers = values.data_ptr<double>();
-    vector<Vec3> vectors;
-    for (int64_t i = 0; i + 2 < values.numel(); i += 3)
-        vectors.push_back(Vec3(numbers[i], numbers[i + 1], numbers[i + 2]));
-    return vectors;
+    const bool single = tensor.scalar_type() == torch::kFloat;
+    torch::Tensor values = tensor.to(torch::kCPU, single ? torch::kFloat : torch::kDouble).contiguous();
+    int64_t count = values.numel() / 3;
+    return single ? copyVectors(values.const_data_ptr<float>(), count)
+                  : copyVectors(values.const_data_ptr<double>(), count);
 }
 
 vector<double> toNumbers(const torch::Tensor& tensor) {
@@ -158,48 +168,125 @@ vector<double> toNumbers(const torch::Tensor& tensor) {
     return vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
 }
 
+/**
+ * The arguments of the step contract.  Arrays are kept from call to call and filled anew, since making one
+ * costs more than filling it.
+ */
+class Arguments {
+public:
+    torch::IValue positions, initialPositions, atomicNumbers, bonds, t, tNext,
+            kT = 0.0, forces, guidanceScale = 0.0, boxVectors, noise, nextPositions, n = 0;
+
+    /** Find an argument by its name in the contract, or nullptr. */
+    const torch::IValue* find(const string& name) const {
+        static const map<string, torch::IValue Arguments::*> NAMES = {{"positions", &Arguments::positions},
+                {"initial_positions", &Arguments::initialPositions},
+                {"atomic_numbers", &Arguments::atomicNumbers}, {"bonds", &Arguments::bonds},
+                {"t", &Arguments::t}, {"t_next", &Arguments::tNext}, {"kT", &Arguments::kT},
+                {"forces", &Arguments::forces}, {"guidance_scale", &Arguments::guidanceScale},
+                {"box_vectors", &Arguments::boxVectors}, {"noise", &Arguments::noise},
+                {"next_positions", &Arguments::nextPositions}, {"n", &Arguments::n}};
+        auto found = NAMES.find(name);
+        return found == NAMES.end() ? nullptr : &(this->*found->second);
+    }
+    void setScalarType(torch::ScalarType type) {
+        none = torch::empty({0}, type);
+    }
+    /** Set everything but noise and next positions. */
+    void setState(const UniSimModelState& state) {
+        shape[0] = state.times.size();
+        shape[1] = atomicNumbers.toTensor().size(0);
+        setVectors(positions, state.positions, shape);
+        setVectors(initialPositions, state.initialPositions, shape);
+        setVectors(forces, state.forces, shape);
+        setVectors(boxVectors, state.box, {3, 3});
+        setTimes(t, state.times);
+        setTimes(tNext, state.nextTimes);
+        kT = state.kT;
+        guidanceScale = state.guidanceScale;
+    }
+    /** Set an argument of as many vectors as the state's positions. */
+    void setVectors(torch::IValue& argument, const vector<Vec3>& vectors) {
+        setVectors(argument, vectors, shape);
+    }
+
+private:
+    void setVectors(torch::IValue& argument, const vector<Vec3>& vectors, at::IntArrayRef size) {
+        if (vectors.empty()) {
+            argument = none;
+            return;
+        }
+        const torch::Tensor& values = prepare(argument, size, none.scalar_type());
+        if (none.scalar_type() == torch::kFloat)
+            copyVectors(vectors, values.mutable_data_ptr<float>());
+        else
+            copyVectors(vectors, values.mutable_data_ptr<double>());
+    }
+    void setTimes(torch::IValue& argument, const vector<double>& times) {
+        const torch::Tensor& values = prepare(argument, {(int64_t)times.size()}, torch::kDouble);
+        copy(times.begin(), times.end(), values.mutable_data_ptr<double>());
+    }
+    /** The array of an argument, a new one if it has another size. */
+    static const torch::Tensor& prepare(
+            torch::IValue& argument, at::IntArrayRef size, torch::ScalarType type) {
+        if (!argument.isTensor() || argument.toTensor().sizes() != size)
+            argument = torch::empty(size, type);
+        return argument.toTensor();
+    }
+    array<int64_t, 3> shape = {0, 0, 3};
+    torch::Tensor none;
+};
+
 } // namespace
 
 struct UniSimModel::Implementation {
     UniSimModelMetadata metadata;
     string hash;
     torch::jit::Module module;
-    torch::ScalarType scalarType = torch::kFloat;
-    torch::Tensor atomicNumbers, bonds;
+    Arguments arguments;
+    UniSimStopwatch* stopwatch = nullptr;
+    int numThreads = 0;
 
     Implementation(const string& file) : metadata(file) {
     }
 
-    using Arguments = map<string, torch::IValue>;
+    /** A method of the module with the arguments that it declares. */
+    struct Method {
+        torch::jit::Method function;
+        vector<const torch::IValue*> declared;
+    };
+    map<string, Method> methods;
 
-    Arguments getArguments(const UniSimModelState& state) const {
-        int64_t copies = state.times.size();
-        vector<int64_t> shape = {copies, atomicNumbers.size(0), 3};
-        return {{"positions", toTensor(state.positions, shape, scalarType)},
-                {"initial_positions", toTensor(state.initialPositions, shape, scalarType)},
-                {"atomic_numbers", atomicNumbers}, {"bonds", bonds},
-                {"t", torch::tensor(state.times, torch::kDouble)},
-                {"t_next", torch::tensor(state.nextTimes, torch::kDouble)}, {"kT", state.kT},
-                {"forces", toTensor(state.forces, shape, scalarType)},
-                {"guidance_scale", state.guidanceScale},
-                {"box_vectors", toTensor(state.box, {3, 3}, scalarType)}};
+    void findMethods() {
+        for (const string& name : REQUIRED_METHODS) {
+            Method method = {module.get_method(name), {}};
+            for (const auto& argument : method.function.function().getSchema().arguments()) {
+                if (argument.name() == "self")
+                    continue;
+                method.declared.push_back(arguments.find(argument.name()));
+                if (method.declared.back() == nullptr)
+                    metadata.fail("has a method " + name + " with an argument " + argument.name() +
+                                  " that this version doesn't know; update openmm_unisim.");
+            }
+            methods.insert({name, method});
+        }
     }
 
-    /** Call a method with the arguments that it declares, found by their names. */
-    torch::IValue call(const string& method, const Arguments& arguments) {
-        auto function = module.get_method(method);
-        vector<torch::IValue> stack;
-        for (const auto& argument : function.function().getSchema().arguments()) {
-            if (argument.name() == "self")
-                continue;
-            auto value = arguments.find(argument.name());
-            if (value == arguments.end())
-                metadata.fail("has a method " + method + " with an argument " + argument.name() +
-                              " that this version doesn't know; update openmm_unisim.");
-            stack.push_back(value->second);
-        }
-        ThreadScope threads(atomicNumbers.defined() ? atomicNumbers.size(0) : 0);
-        return function(stack);
+    /** Call a method with the arguments that are set. */
+    torch::IValue call(const string& name) {
+        Method& method = methods.at(name);
+        torch::jit::Stack stack;
+        stack.reserve(method.declared.size() + 1);
+        for (const torch::IValue* value : method.declared)
+            stack.push_back(*value);
+        ThreadScope threads(numThreads);
+        method.function.run(stack);
+        return stack.back();
+    }
+
+    torch::IValue callTimed(const string& name) {
+        UniSimStopwatch::Scope scope(*stopwatch, UniSimStopwatch::Model);
+        return call(name);
     }
 
     void checkSize(size_t size, size_t expected, const string& what) const {
@@ -217,15 +304,16 @@ UniSimModel::UniSimModel(const string& file, const string& expectedHash)
     if (!expectedHash.empty() && my.hash != expectedHash)
         my.metadata.fail("is not the one that is asked for (its SHA-256 is " + my.hash + ", not " +
                          expectedHash + "); put the original file there.");
-    auto entries = guarded<map<string, string>>(my.metadata,
+    auto entries = guarded(my.metadata,
             "is not a TorchScript archive or is damaged, so fetch "
             "or export it again",
             [&]() { return readEntries(my.metadata, content); });
     my.metadata.setEntries(entries);
-    my.scalarType = my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat;
-    my.module = guarded<torch::jit::Module>(my.metadata,
-            "can't be loaded by this torch, so export it again with it",
+    my.arguments.setScalarType(
+            my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat);
+    my.module = guarded(my.metadata, "can't be loaded by this torch, so export it again with it",
             [&]() { return loadModule(my.metadata, content); });
+    my.findMethods();
     setParticles({}, {});
 }
 
@@ -244,16 +332,27 @@ void UniSimModel::setParticles(const vector<int>& atomicNumbers, const vector<pa
     vector<int64_t> numbers(atomicNumbers.begin(), atomicNumbers.end()), ends;
     for (auto [first, second] : bonds)
         ends.insert(ends.end(), {first, second});
-    implementation->atomicNumbers = torch::tensor(numbers, torch::kLong);
-    implementation->bonds = torch::tensor(ends, torch::kLong).reshape({-1, 2});
+    implementation->arguments.atomicNumbers = torch::tensor(numbers, torch::kLong);
+    implementation->arguments.bonds = torch::tensor(ends, torch::kLong).reshape({-1, 2});
+}
+
+void UniSimModel::setStopwatch(UniSimStopwatch& stopwatch) {
+    implementation->stopwatch = &stopwatch;
+}
+
+void UniSimModel::setNumThreads(int number) {
+    implementation->numThreads = number;
+}
+
+int UniSimModel::getNumTorchThreads() {
+    return at::get_num_threads();
 }
 
 vector<double> UniSimModel::getTimeGrid(int n) {
     Implementation& my = *implementation;
-    vector<double> times = guarded<vector<double>>(
-            my.metadata, "offers no time grid of " + to_string(n) + " substeps", [&]() {
-                return toNumbers(my.call("time_grid", {{"n", static_cast<int64_t>(n)}}).toTensor());
-            });
+    my.arguments.n = static_cast<int64_t>(n);
+    vector<double> times = guarded(my.metadata, "offers no time grid of " + to_string(n) + " substeps",
+            [&]() { return toNumbers(my.call("time_grid").toTensor()); });
     bool increasing =
             times.size() == static_cast<size_t>(n) + 1 && times.front() == 0.0 && times.back() == 1.0;
     for (size_t k = 0; increasing && k + 1 < times.size(); k++)
@@ -267,8 +366,10 @@ vector<double> UniSimModel::getTimeGrid(int n) {
 
 vector<Vec3> UniSimModel::getGuidancePoints(const UniSimModelState& state) {
     Implementation& my = *implementation;
-    vector<Vec3> points = guarded<vector<Vec3>>(my.metadata, "failed in guidance_points",
-            [&]() { return toVectors(my.call("guidance_points", my.getArguments(state)).toTensor()); });
+    vector<Vec3> points = guarded(my.metadata, "failed in guidance_points", [&]() {
+        my.arguments.setState(state);
+        return toVectors(my.callTimed("guidance_points").toTensor());
+    });
     if (!points.empty())
         my.checkSize(points.size(), state.positions.size(), "guidance points");
     return points;
@@ -277,10 +378,10 @@ vector<Vec3> UniSimModel::getGuidancePoints(const UniSimModelState& state) {
 vector<double> UniSimModel::step(
         const UniSimModelState& state, const vector<Vec3>& noise, vector<Vec3>& nextPositions) {
     Implementation& my = *implementation;
-    vector<double> logDensity = guarded<vector<double>>(my.metadata, "failed in step", [&]() {
-        auto arguments = my.getArguments(state);
-        arguments["noise"] = toTensor(noise, arguments["positions"].toTensor().sizes().vec(), my.scalarType);
-        auto result = my.call("step", arguments).toTuple();
+    vector<double> logDensity = guarded(my.metadata, "failed in step", [&]() {
+        my.arguments.setState(state);
+        my.arguments.setVectors(my.arguments.noise, noise);
+        auto result = my.callTimed("step").toTuple();
         nextPositions = toVectors(result->elements()[0].toTensor());
         return toNumbers(result->elements()[1].toTensor());
     });
@@ -291,11 +392,10 @@ vector<double> UniSimModel::step(
 
 vector<double> UniSimModel::getLogDensity(const vector<Vec3>& nextPositions, const UniSimModelState& state) {
     Implementation& my = *implementation;
-    vector<double> logDensity = guarded<vector<double>>(my.metadata, "failed in log_density", [&]() {
-        auto arguments = my.getArguments(state);
-        arguments["next_positions"] =
-                toTensor(nextPositions, arguments["positions"].toTensor().sizes().vec(), my.scalarType);
-        return toNumbers(my.call("log_density", arguments).toTensor());
+    vector<double> logDensity = guarded(my.metadata, "failed in log_density", [&]() {
+        my.arguments.setState(state);
+        my.arguments.setVectors(my.arguments.nextPositions, nextPositions);
+        return toNumbers(my.callTimed("log_density").toTensor());
     });
     my.checkSize(logDensity.size(), state.times.size(), "log densities");
     return logDensity;

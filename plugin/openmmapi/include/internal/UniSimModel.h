@@ -2,6 +2,7 @@
 #define OPENMM_UNISIMMODEL_H_
 
 #include "internal/UniSimModelMetadata.h"
+#include "internal/UniSimStopwatch.h"
 #include "openmm/Vec3.h"
 #include <memory>
 #include <string>
@@ -57,6 +58,18 @@ public:
      * @param bonds          the bonds, as pairs of indices into atomicNumbers
      */
     void setParticles(const std::vector<int>& atomicNumbers, const std::vector<std::pair<int, int>>& bonds);
+    /**
+     * Set what measures the time inside the model; it must live as long as the model is used.
+     */
+    void setStopwatch(UniSimStopwatch& stopwatch);
+    /**
+     * Set how many threads of torch are used while a method runs; 0 leaves the number that is set.
+     */
+    void setNumThreads(int number);
+    /**
+     * Get how many threads are set for torch in the calling thread.
+     */
+    static int getNumTorchThreads();
     /**
      * Get the interpolant times of a jump of n substeps, n+1 numbers from 0 to 1.
      */
