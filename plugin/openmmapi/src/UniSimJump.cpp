@@ -151,17 +151,21 @@ UniSimJump::Outcome UniSimJump::rejectNotFinite() const {
 bool UniSimJump::propose(Path& path) {
     const bool judged = integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings;
     path.points.assign(1, vector<Vec3>());
+    path.points.reserve(path.times.size());
     for (int particle : particles)
         path.points[0].push_back(start[particle] - center);
-    vector<Vec3> normals(particles.size());
+    UniSimModelState state;
+    vector<vector<Vec3>> normals;
     for (int k = 0; k < path.numSubsteps(); k++) {
         throwIfUniSimInterrupted();
-        drawNormals(UniSimNoise::SubstepStream, k, normals);
-        UniSimModelState state = makeState(path, {k});
+        const int drawn = k % getNumDrawnAhead();
+        if (drawn == 0)
+            drawNormals(k, min(getNumDrawnAhead(), path.numSubsteps() - k), normals);
+        setState(path, {k}, state);
         if (!computeGuidance(state, center))
             return false;
         vector<Vec3> next;
-        double logDensity = model.step(state, normals, next)[0];
+        double logDensity = model.step(state, normals[drawn], next)[0];
         if (!isFinite(next, MAX_COORDINATE))
             return false;
         if (judged && std::isnan(logDensity))
@@ -170,7 +174,7 @@ bool UniSimJump::propose(Path& path) {
                                      ", so MetropolisHastings can't judge its jumps; use the "
                                      "acceptance mode AcceptAll or a model without noiseless substeps.");
         path.logDensity += logDensity;
-        path.points.push_back(next);
+        path.points.push_back(std::move(next));
     }
     return true;
 }
@@ -207,11 +211,12 @@ bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
         for (Vec3& point : points)
             point -= shift;
     const int batch = max(1, MAX_BATCH_PARTICLES / (int)particles.size());
+    UniSimModelState state;
     for (int first = 0; first < n; first += batch) {
         throwIfUniSimInterrupted();
         vector<int> substeps(min(batch, n - first));
         iota(substeps.begin(), substeps.end(), first);
-        UniSimModelState state = makeState(reversed, substeps);
+        setState(reversed, substeps, state);
         if (!computeGuidance(state, center + shift))
             return false;
         vector<Vec3> next;
@@ -223,9 +228,13 @@ bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
     return !std::isnan(logDensity);
 }
 
-UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& substeps) const {
+void UniSimJump::setState(const Path& path, const vector<int>& substeps, UniSimModelState& state) const {
     const vector<Vec3>& initial = path.points[0];
-    UniSimModelState state;
+    state.positions.clear(); // keeps the memory
+    state.initialPositions.clear();
+    state.times.clear();
+    state.nextTimes.clear();
+    state.forces.clear();
     for (int k : substeps) {
         const vector<Vec3>& here = path.points[k];
         state.positions.insert(state.positions.end(), here.begin(), here.end());
@@ -239,7 +248,6 @@ UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& subs
         state.box.resize(3);
         context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
     }
-    return state;
 }
 
 int UniSimJump::chooseNumThreads() const {
@@ -301,16 +309,29 @@ void UniSimJump::restore() {
     moved = false;
 }
 
-void UniSimJump::drawNormals(UniSimNoise::Stream stream, int substep, vector<Vec3>& normals) {
+int UniSimJump::getNumDrawnAhead() const {
+    return max(1, MAX_BATCH_PARTICLES / (int)particles.size());
+}
+
+void UniSimJump::drawNormals(int firstSubstep, int number, vector<vector<Vec3>>& normals) {
     UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
-    for (size_t i = 0; i < normals.size(); i++)
-        normals[i] = noise.getNormals(stream, integrator.jumpIndex, substep, (int)i);
+    normals.resize(number);
+    for (int k = 0; k < number; k++) {
+        normals[k].resize(particles.size());
+        for (size_t i = 0; i < particles.size(); i++)
+            normals[k][i] = noise.getNormals(
+                    UniSimNoise::SubstepStream, integrator.jumpIndex, firstSubstep + k, (int)i);
+    }
 }
 
 void UniSimJump::drawVelocities() {
     const System& system = context.getSystem();
     vector<Vec3> velocities(system.getNumParticles());
-    drawNormals(UniSimNoise::VelocityStream, 0, velocities);
+    {
+        UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
+        for (size_t i = 0; i < velocities.size(); i++)
+            velocities[i] = noise.getNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, (int)i);
+    }
     Vec3 momentum;
     double totalMass = 0.0;
     for (int i = 0; i < system.getNumParticles(); i++) {

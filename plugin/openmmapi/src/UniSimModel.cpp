@@ -147,25 +147,34 @@ void copyVectors(const vector<Vec3>& from, T* to) {
 }
 
 template <typename T>
-vector<Vec3> copyVectors(const T* from, int64_t count) {
-    vector<Vec3> vectors(count);
-    for (Vec3& v : vectors)
+void copyVectors(const T* from, vector<Vec3>& to) {
+    for (Vec3& v : to)
         for (int c = 0; c < 3; c++)
             v[c] = *from++;
-    return vectors;
 }
 
-vector<Vec3> toVectors(const torch::Tensor& tensor) {
+/** A tensor's values in the CPU's memory, itself if they are there: even a conversion to the same is a call
+ * of torch. */
+torch::Tensor onHost(const torch::Tensor& tensor, torch::ScalarType type) {
+    if (tensor.is_cpu() && tensor.scalar_type() == type && tensor.is_contiguous())
+        return tensor;
+    return tensor.to(torch::kCPU, type).contiguous();
+}
+
+void toVectors(const torch::Tensor& tensor, vector<Vec3>& vectors) {
     const bool single = tensor.scalar_type() == torch::kFloat;
-    torch::Tensor values = tensor.to(torch::kCPU, single ? torch::kFloat : torch::kDouble).contiguous();
-    int64_t count = values.numel() / 3;
-    return single ? copyVectors(values.const_data_ptr<float>(), count)
-                  : copyVectors(values.const_data_ptr<double>(), count);
+    torch::Tensor values = onHost(tensor, single ? torch::kFloat : torch::kDouble);
+    vectors.resize(values.numel() / 3);
+    if (single)
+        copyVectors(values.const_data_ptr<float>(), vectors);
+    else
+        copyVectors(values.const_data_ptr<double>(), vectors);
 }
 
 vector<double> toNumbers(const torch::Tensor& tensor) {
-    torch::Tensor values = tensor.to(torch::kCPU, torch::kDouble).contiguous();
-    return vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
+    torch::Tensor values = onHost(tensor, torch::kDouble);
+    const double* numbers = values.const_data_ptr<double>();
+    return vector<double>(numbers, numbers + values.numel());
 }
 
 /**
@@ -366,9 +375,10 @@ vector<double> UniSimModel::getTimeGrid(int n) {
 
 vector<Vec3> UniSimModel::getGuidancePoints(const UniSimModelState& state) {
     Implementation& my = *implementation;
-    vector<Vec3> points = guarded(my.metadata, "failed in guidance_points", [&]() {
+    vector<Vec3> points;
+    guarded(my.metadata, "failed in guidance_points", [&]() {
         my.arguments.setState(state);
-        return toVectors(my.callTimed("guidance_points").toTensor());
+        toVectors(my.callTimed("guidance_points").toTensor(), points);
     });
     if (!points.empty())
         my.checkSize(points.size(), state.positions.size(), "guidance points");
@@ -382,7 +392,7 @@ vector<double> UniSimModel::step(
         my.arguments.setState(state);
         my.arguments.setVectors(my.arguments.noise, noise);
         auto result = my.callTimed("step").toTuple();
-        nextPositions = toVectors(result->elements()[0].toTensor());
+        toVectors(result->elements()[0].toTensor(), nextPositions);
         return toNumbers(result->elements()[1].toTensor());
     });
     my.checkSize(nextPositions.size(), state.positions.size(), "positions");

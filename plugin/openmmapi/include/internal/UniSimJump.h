@@ -62,14 +62,15 @@ private:
     Outcome decide(const Path& path);
     Outcome rejectNotFinite() const;
     bool computeReversedDensity(const Path& path, double& logDensity);
-    UniSimModelState makeState(const Path& path, const std::vector<int>& substeps) const;
+    void setState(const Path& path, const std::vector<int>& substeps, UniSimModelState& state) const;
     bool computeGuidance(UniSimModelState& state, const OpenMM::Vec3& origin);
     double computePotentialEnergy();
     int chooseNumThreads() const;
     void place(const OpenMM::Vec3* points, const OpenMM::Vec3& origin);
     bool project();
     void restore();
-    void drawNormals(UniSimNoise::Stream stream, int substep, std::vector<OpenMM::Vec3>& normals);
+    int getNumDrawnAhead() const;
+    void drawNormals(int firstSubstep, int number, std::vector<std::vector<OpenMM::Vec3>>& normals);
     void drawVelocities();
     void record(const Outcome& outcome);
     OpenMM::ContextImpl& context;
