@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <sstream>
 
 using namespace OpenMM;
@@ -156,6 +157,9 @@ bool UniSimJump::propose(Path& path) {
         path.points[0].push_back(start[particle] - center);
     UniSimModelState state;
     vector<vector<Vec3>> normals;
+    optional<UniSimModel::Session> session;
+    if (!isGuided())
+        session.emplace(model);
     for (int k = 0; k < path.numSubsteps(); k++) {
         throwIfUniSimInterrupted();
         const int drawn = k % getNumDrawnAhead();
@@ -258,8 +262,12 @@ int UniSimJump::chooseNumThreads() const {
     return platformThreads == 0 ? 0 : min(platformThreads, UniSimModel::getNumTorchThreads());
 }
 
+bool UniSimJump::isGuided() const {
+    return needsForces && integrator.getGuidanceScale() > 0.0;
+}
+
 bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
-    if (!needsForces || state.guidanceScale == 0.0)
+    if (!isGuided())
         return true;
     vector<Vec3> points = model.getGuidancePoints(state);
     if (points.empty())

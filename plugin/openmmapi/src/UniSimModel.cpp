@@ -8,6 +8,7 @@
 #include <cfenv>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <torch/csrc/jit/passes/freeze_module.h>
 #include <torch/script.h>
@@ -23,38 +24,33 @@ const vector<string> REQUIRED_METHODS = {"step", "log_density", "guidance_points
 const vector<string> OPTIONAL_METHODS = {"drift"};
 const size_t MAX_METADATA_BYTES = 65536;
 
-/** Treats denormal numbers as zero in this thread while it lives, and then restores what was set before. */
-class FlushDenormalScope {
+/**
+ * Sets up this thread for torch while it lives, and then restores what was set before: denormal numbers are
+ * zero, derivatives aren't recorded, and so many threads are used (0: as many as are set).
+ */
+class TorchScope {
 public:
-    FlushDenormalScope() {
+    explicit TorchScope(int numThreads)
+            : threadsBefore(at::get_num_threads()),
+              changesThreads(numThreads > 0 && numThreads != threadsBefore) {
         fegetenv(&environment);
         at::globalContext().setFlushDenormal(true);
+        if (changesThreads)
+            at::set_num_threads(numThreads);
     }
-    ~FlushDenormalScope() {
+    ~TorchScope() {
+        if (changesThreads)
+            at::set_num_threads(threadsBefore);
         fesetenv(&environment);
     }
+    TorchScope(const TorchScope&) = delete;
+    TorchScope& operator=(const TorchScope&) = delete;
 
 private:
+    torch::NoGradGuard noGrad;
     fenv_t environment;
-};
-
-/** Sets the number of torch's threads while it lives, unless it is 0, and then restores what was set before.
- */
-class ThreadScope {
-public:
-    explicit ThreadScope(int number)
-            : before(at::get_num_threads()), changes(number > 0 && number != before) {
-        if (changes)
-            at::set_num_threads(number);
-    }
-    ~ThreadScope() {
-        if (changes)
-            at::set_num_threads(before);
-    }
-
-private:
-    int before;
-    bool changes;
+    int threadsBefore;
+    bool changesThreads;
 };
 
 /** The line of an exception from torch that says what happened, without C++ or TorchScript backtraces. */
@@ -81,8 +77,6 @@ template <typename Call>
 auto guarded(const UniSimModelMetadata& metadata, const string& what, const Call& call) -> decltype(call()) {
     string cause;
     try {
-        FlushDenormalScope flush;
-        torch::NoGradGuard noGrad;
         return call();
     }
     catch (const OpenMMException&) {
@@ -123,6 +117,7 @@ map<string, string> readEntries(const UniSimModelMetadata& metadata, const strin
 }
 
 torch::jit::Module loadModule(const UniSimModelMetadata& metadata, const string& content) {
+    TorchScope scope(0);
     istringstream stream(content);
     torch::jit::Module module = torch::jit::load(stream, torch::kCPU);
     vector<string> kept;
@@ -255,6 +250,7 @@ struct UniSimModel::Implementation {
     Arguments arguments;
     UniSimStopwatch* stopwatch = nullptr;
     int numThreads = 0;
+    bool inSession = false;
 
     Implementation(const string& file) : metadata(file) {
     }
@@ -288,7 +284,9 @@ struct UniSimModel::Implementation {
         stack.reserve(method.declared.size() + 1);
         for (const torch::IValue* value : method.declared)
             stack.push_back(*value);
-        ThreadScope threads(numThreads);
+        optional<TorchScope> scope;
+        if (!inSession)
+            scope.emplace(numThreads);
         method.function.run(stack);
         return stack.back();
     }
@@ -304,6 +302,24 @@ struct UniSimModel::Implementation {
                           " are due; it breaks the step contract, so export it again.");
     }
 };
+
+struct UniSimModel::Session::Implementation {
+    explicit Implementation(UniSimModel::Implementation& model) : model(model), scope(model.numThreads) {
+        model.inSession = true;
+    }
+    ~Implementation() {
+        model.inSession = false;
+    }
+    UniSimModel::Implementation& model;
+    TorchScope scope;
+};
+
+UniSimModel::Session::Session(UniSimModel& model)
+        : implementation(new Implementation(*model.implementation)) {
+}
+
+UniSimModel::Session::~Session() {
+}
 
 UniSimModel::UniSimModel(const string& file, const string& expectedHash)
         : implementation(new Implementation(file)) {

@@ -63,6 +63,7 @@ private:
     Outcome rejectNotFinite() const;
     bool computeReversedDensity(const Path& path, double& logDensity);
     void setState(const Path& path, const std::vector<int>& substeps, UniSimModelState& state) const;
+    bool isGuided() const;
     bool computeGuidance(UniSimModelState& state, const OpenMM::Vec3& origin);
     double computePotentialEnergy();
     int chooseNumThreads() const;

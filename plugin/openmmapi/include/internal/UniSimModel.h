@@ -39,6 +39,20 @@ struct UniSimModelState {
 class UniSimModel {
 public:
     /**
+     * While a session lives, the thread that began it is set up for the model: denormal numbers are zero, and
+     * torch has the number of threads that is set.  Without one each call sets the thread up and back, so a
+     * session makes a series of calls cheaper.  Nothing of OpenMM may be computed in it.
+     */
+    class Session {
+    public:
+        explicit Session(UniSimModel& model);
+        ~Session();
+
+    private:
+        struct Implementation;
+        std::unique_ptr<Implementation> implementation;
+    };
+    /**
      * Load a model file.  Its SHA-256 and its metadata are checked before any code in it is interpreted.
      *
      * @param file          the path of the file
