@@ -1,11 +1,9 @@
 #include "internal/UniSimModel.h"
 #include "internal/UniSimHash.h"
+#include "internal/UniSimStepArguments.h"
+#include "internal/UniSimTorchScope.h"
 #include "openmm/OpenMMException.h"
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <array>
 #include <caffe2/serialize/inline_container.h>
-#include <cfenv>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -23,35 +21,6 @@ namespace {
 const vector<string> REQUIRED_METHODS = {"step", "log_density", "guidance_points", "time_grid"};
 const vector<string> OPTIONAL_METHODS = {"drift"};
 const size_t MAX_METADATA_BYTES = 65536;
-
-/**
- * Sets up this thread for torch while it lives, and then restores what was set before: denormal numbers are
- * zero, derivatives aren't recorded, and so many threads are used (0: as many as are set).
- */
-class TorchScope {
-public:
-    explicit TorchScope(int numThreads)
-            : threadsBefore(at::get_num_threads()),
-              changesThreads(numThreads > 0 && numThreads != threadsBefore) {
-        fegetenv(&environment);
-        at::globalContext().setFlushDenormal(true);
-        if (changesThreads)
-            at::set_num_threads(numThreads);
-    }
-    ~TorchScope() {
-        if (changesThreads)
-            at::set_num_threads(threadsBefore);
-        fesetenv(&environment);
-    }
-    TorchScope(const TorchScope&) = delete;
-    TorchScope& operator=(const TorchScope&) = delete;
-
-private:
-    torch::NoGradGuard noGrad;
-    fenv_t environment;
-    int threadsBefore;
-    bool changesThreads;
-};
 
 /** The line of an exception from torch that says what happened, without C++ or TorchScript backtraces. */
 string oneLine(const string& text) {
@@ -117,7 +86,7 @@ map<string, string> readEntries(const UniSimModelMetadata& metadata, const strin
 }
 
 torch::jit::Module loadModule(const UniSimModelMetadata& metadata, const string& content) {
-    TorchScope scope(0);
+    UniSimTorchScope scope(0);
     istringstream stream(content);
     torch::jit::Module module = torch::jit::load(stream, torch::kCPU);
     vector<string> kept;
@@ -134,120 +103,13 @@ torch::jit::Module loadModule(const UniSimModelMetadata& metadata, const string&
     return torch::jit::freeze_module(module, kept);
 }
 
-template <typename T>
-void copyVectors(const vector<Vec3>& from, T* to) {
-    for (const Vec3& v : from)
-        for (int c = 0; c < 3; c++)
-            *to++ = static_cast<T>(v[c]);
-}
-
-template <typename T>
-void copyVectors(const T* from, vector<Vec3>& to) {
-    for (Vec3& v : to)
-        for (int c = 0; c < 3; c++)
-            v[c] = *from++;
-}
-
-/** A tensor's values in the CPU's memory, itself if they are there: even a conversion to the same is a call
- * of torch. */
-torch::Tensor onHost(const torch::Tensor& tensor, torch::ScalarType type) {
-    if (tensor.is_cpu() && tensor.scalar_type() == type && tensor.is_contiguous())
-        return tensor;
-    return tensor.to(torch::kCPU, type).contiguous();
-}
-
-void toVectors(const torch::Tensor& tensor, vector<Vec3>& vectors) {
-    const bool single = tensor.scalar_type() == torch::kFloat;
-    torch::Tensor values = onHost(tensor, single ? torch::kFloat : torch::kDouble);
-    vectors.resize(values.numel() / 3);
-    if (single)
-        copyVectors(values.const_data_ptr<float>(), vectors);
-    else
-        copyVectors(values.const_data_ptr<double>(), vectors);
-}
-
-vector<double> toNumbers(const torch::Tensor& tensor) {
-    torch::Tensor values = onHost(tensor, torch::kDouble);
-    const double* numbers = values.const_data_ptr<double>();
-    return vector<double>(numbers, numbers + values.numel());
-}
-
-/**
- * The arguments of the step contract.  Arrays are kept from call to call and filled anew, since making one
- * costs more than filling it.
- */
-class Arguments {
-public:
-    torch::IValue positions, initialPositions, atomicNumbers, bonds, t, tNext,
-            kT = 0.0, forces, guidanceScale = 0.0, boxVectors, noise, nextPositions, n = 0;
-
-    /** Find an argument by its name in the contract, or nullptr. */
-    const torch::IValue* find(const string& name) const {
-        static const map<string, torch::IValue Arguments::*> NAMES = {{"positions", &Arguments::positions},
-                {"initial_positions", &Arguments::initialPositions},
-                {"atomic_numbers", &Arguments::atomicNumbers}, {"bonds", &Arguments::bonds},
-                {"t", &Arguments::t}, {"t_next", &Arguments::tNext}, {"kT", &Arguments::kT},
-                {"forces", &Arguments::forces}, {"guidance_scale", &Arguments::guidanceScale},
-                {"box_vectors", &Arguments::boxVectors}, {"noise", &Arguments::noise},
-                {"next_positions", &Arguments::nextPositions}, {"n", &Arguments::n}};
-        auto found = NAMES.find(name);
-        return found == NAMES.end() ? nullptr : &(this->*found->second);
-    }
-    void setScalarType(torch::ScalarType type) {
-        none = torch::empty({0}, type);
-    }
-    /** Set everything but noise and next positions. */
-    void setState(const UniSimModelState& state) {
-        shape[0] = state.times.size();
-        shape[1] = atomicNumbers.toTensor().size(0);
-        setVectors(positions, state.positions, shape);
-        setVectors(initialPositions, state.initialPositions, shape);
-        setVectors(forces, state.forces, shape);
-        setVectors(boxVectors, state.box, {3, 3});
-        setTimes(t, state.times);
-        setTimes(tNext, state.nextTimes);
-        kT = state.kT;
-        guidanceScale = state.guidanceScale;
-    }
-    /** Set an argument of as many vectors as the state's positions. */
-    void setVectors(torch::IValue& argument, const vector<Vec3>& vectors) {
-        setVectors(argument, vectors, shape);
-    }
-
-private:
-    void setVectors(torch::IValue& argument, const vector<Vec3>& vectors, at::IntArrayRef size) {
-        if (vectors.empty()) {
-            argument = none;
-            return;
-        }
-        const torch::Tensor& values = prepare(argument, size, none.scalar_type());
-        if (none.scalar_type() == torch::kFloat)
-            copyVectors(vectors, values.mutable_data_ptr<float>());
-        else
-            copyVectors(vectors, values.mutable_data_ptr<double>());
-    }
-    void setTimes(torch::IValue& argument, const vector<double>& times) {
-        const torch::Tensor& values = prepare(argument, {(int64_t)times.size()}, torch::kDouble);
-        copy(times.begin(), times.end(), values.mutable_data_ptr<double>());
-    }
-    /** The array of an argument, a new one if it has another size. */
-    static const torch::Tensor& prepare(
-            torch::IValue& argument, at::IntArrayRef size, torch::ScalarType type) {
-        if (!argument.isTensor() || argument.toTensor().sizes() != size)
-            argument = torch::empty(size, type);
-        return argument.toTensor();
-    }
-    array<int64_t, 3> shape = {0, 0, 3};
-    torch::Tensor none;
-};
-
 } // namespace
 
 struct UniSimModel::Implementation {
     UniSimModelMetadata metadata;
     string hash;
     torch::jit::Module module;
-    Arguments arguments;
+    UniSimStepArguments arguments;
     UniSimStopwatch* stopwatch = nullptr;
     int numThreads = 0;
     bool inSession = false;
@@ -284,7 +146,7 @@ struct UniSimModel::Implementation {
         stack.reserve(method.declared.size() + 1);
         for (const torch::IValue* value : method.declared)
             stack.push_back(*value);
-        optional<TorchScope> scope;
+        optional<UniSimTorchScope> scope;
         if (!inSession)
             scope.emplace(numThreads);
         method.function.run(stack);
@@ -311,7 +173,7 @@ struct UniSimModel::Session::Implementation {
         model.inSession = false;
     }
     UniSimModel::Implementation& model;
-    TorchScope scope;
+    UniSimTorchScope scope;
 };
 
 UniSimModel::Session::Session(UniSimModel& model)
