@@ -46,11 +46,11 @@ def profile_operators(call: Callable[[], Any], repeats: int) -> dict[str, Any]:
     """
     for _ in range(3):
         call()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+    with torch.autograd.profiler.profile(use_kineto=False) as profiler:  # kineto writes to the terminal
         for _ in range(repeats):
-            with torch.profiler.record_function(_MARK):
+            with torch.autograd.profiler.record_function(_MARK):
                 call()
-    rows = min(_calls(profiler.events()), key=_total)
+    rows = min(_calls(profiler.function_events), key=_total)
     total = _total(rows)
     groups: dict[str, _Sums] = {}
     for name, (milliseconds, count) in rows.items():

@@ -155,7 +155,7 @@ def _batches(
         for threads in settings.threads
     }
     figures = compare(
-        {f"{name}, {threads}": call for (name, threads), call in calls.items()}, settings.repeats, 3
+        {f"{name}, {threads}": call for (name, threads), call in calls.items()}, settings.repeats, 2
     )
     return [
         _row(setup, name, copies, threads, figures[f"{name}, {threads}"], setup.substeps)
