@@ -125,3 +125,21 @@ def test_noise_drawn_ahead_in_blocks_is_the_same_noise(toys) -> None:
         positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)._value
         ends.append(positions[:10])
     assert np.allclose(ends[0], ends[1], atol=1e-12)
+
+
+def test_an_integrator_can_move_to_a_context_of_other_copies_and_particles(toys) -> None:
+    """Six vectors were two copies of three particles, in a reversed path, and are then one copy of six."""
+    topology, system = free_atoms(6)
+    settings = dict(acceptanceMode=UniSimIntegrator.MetropolisHastings, numSubsteps=2)
+    simulation, integrator = jumper(
+        toys["ou"], topology, system, random_positions(6), particles=[0, 1, 2], **settings
+    )
+    simulation.step(1)
+    integrator.setParticles(range(6))
+    integrator.setAtomicNumbers([1] * 6)
+    simulation.context.reinitialize()
+    simulation.context.setPositions(random_positions(6))
+    simulation.step(1)
+    fresh, other = jumper(toys["ou"], topology, system, random_positions(6), **settings)
+    fresh.step(1)
+    assert integrator.getLastLogAcceptance() == other.getLastLogAcceptance()

@@ -8,10 +8,12 @@
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import openmm
 import torch
 from openmm import app
 
@@ -154,7 +156,8 @@ def _jumps_and_md(
     metadata = setup.metadata
     protocol = MDProtocol.run_well(metadata.environment, metadata.training_temperature_K)
     timed = {name: _TimedJumps(setup, name, settings) for name in platforms}
-    rivals = {name: TimedMD(setup.molecule, protocol, setup.positions, name) for name in platforms}
+    with _cpu_threads(settings.threads):
+        rivals = {name: TimedMD(setup.molecule, protocol, setup.positions, name) for name in platforms}
     checks = _TimedChecks(setup, platforms[0])
     speeds: dict[str, list[float]] = {name: [] for name in rivals}
     for name in rivals:
@@ -170,6 +173,21 @@ def _jumps_and_md(
         entry |= spread_of("checks_of_simulate_milliseconds", checks.milliseconds)
     md = {name: {**asdict(protocol), **spread_of("ns_per_day", values)} for name, values in speeds.items()}
     return jumps, md
+
+
+@contextmanager
+def _cpu_threads(number: int) -> Iterator[None]:
+    """Contexts of the CPU platform that are made meanwhile have so many threads."""
+    there = [openmm.Platform.getPlatform(i) for i in range(openmm.Platform.getNumPlatforms())]
+    platforms = [platform for platform in there if platform.getName() == "CPU"]
+    before = [platform.getPropertyDefaultValue("Threads") for platform in platforms]
+    for platform in platforms:
+        platform.setPropertyDefaultValue("Threads", str(number))
+    try:
+        yield
+    finally:
+        for platform, value in zip(platforms, before, strict=True):
+            platform.setPropertyDefaultValue("Threads", value)
 
 
 class _TimedChecks:

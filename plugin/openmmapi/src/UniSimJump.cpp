@@ -326,9 +326,8 @@ void UniSimJump::drawNormals(int firstSubstep, int number, vector<vector<Vec3>>&
     normals.resize(number);
     for (int k = 0; k < number; k++) {
         normals[k].resize(particles.size());
-        for (size_t i = 0; i < particles.size(); i++)
-            normals[k][i] = noise.getNormals(
-                    UniSimNoise::SubstepStream, integrator.jumpIndex, firstSubstep + k, (int)i);
+        noise.fillNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, firstSubstep + k, 0,
+                (int)particles.size(), normals[k].data());
     }
 }
 
@@ -337,8 +336,8 @@ void UniSimJump::drawVelocities() {
     vector<Vec3> velocities(system.getNumParticles());
     {
         UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
-        for (size_t i = 0; i < velocities.size(); i++)
-            velocities[i] = noise.getNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, (int)i);
+        noise.fillNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, 0, (int)velocities.size(),
+                velocities.data());
     }
     Vec3 momentum;
     double totalMass = 0.0;

@@ -113,49 +113,46 @@ struct UniSimModel::Implementation {
     UniSimStopwatch* stopwatch = nullptr;
     int numThreads = 0;
     bool inSession = false;
+    torch::jit::Stack stack;
 
     Implementation(const string& file) : metadata(file) {
     }
 
     /** A method of the module with the arguments that it declares. */
     struct Method {
-        torch::jit::Method function;
+        optional<torch::jit::Method> function;
         vector<const torch::IValue*> declared;
     };
-    map<string, Method> methods;
+    Method step, logDensity, guidancePoints, timeGrid;
 
-    void findMethods() {
-        for (const string& name : REQUIRED_METHODS) {
-            Method method = {module.get_method(name), {}};
-            for (const auto& argument : method.function.function().getSchema().arguments()) {
-                if (argument.name() == "self")
-                    continue;
-                method.declared.push_back(arguments.find(argument.name()));
-                if (method.declared.back() == nullptr)
-                    metadata.fail("has a method " + name + " with an argument " + argument.name() +
-                                  " that this version doesn't know; update openmm_unisim.");
-            }
-            methods.insert({name, method});
+    Method findMethod(const string& name) {
+        Method method = {module.get_method(name), {}};
+        for (const auto& argument : method.function->function().getSchema().arguments()) {
+            if (argument.name() == "self")
+                continue;
+            method.declared.push_back(arguments.find(argument.name()));
+            if (method.declared.back() == nullptr)
+                metadata.fail("has a method " + name + " with an argument " + argument.name() +
+                              " that this version doesn't know; update openmm_unisim.");
         }
+        return method;
     }
 
     /** Call a method with the arguments that are set. */
-    torch::IValue call(const string& name) {
-        Method& method = methods.at(name);
-        torch::jit::Stack stack;
-        stack.reserve(method.declared.size() + 1);
-        for (const torch::IValue* value : method.declared)
-            stack.push_back(*value);
+    torch::IValue call(Method& method) {
         optional<UniSimTorchScope> scope;
         if (!inSession)
             scope.emplace(numThreads);
-        method.function.run(stack);
-        return stack.back();
+        stack.clear();
+        for (const torch::IValue* value : method.declared)
+            stack.push_back(*value);
+        method.function->run(stack);
+        return std::move(stack.back());
     }
 
-    torch::IValue callTimed(const string& name) {
+    torch::IValue callTimed(Method& method) {
         UniSimStopwatch::Scope scope(*stopwatch, UniSimStopwatch::Model);
-        return call(name);
+        return call(method);
     }
 
     void checkSize(size_t size, size_t expected, const string& what) const {
@@ -200,7 +197,10 @@ UniSimModel::UniSimModel(const string& file, const string& expectedHash)
             my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat);
     my.module = guarded(my.metadata, "can't be loaded by this torch, so export it again with it",
             [&]() { return loadModule(my.metadata, content); });
-    my.findMethods();
+    my.step = my.findMethod("step");
+    my.logDensity = my.findMethod("log_density");
+    my.guidancePoints = my.findMethod("guidance_points");
+    my.timeGrid = my.findMethod("time_grid");
     setParticles({}, {});
 }
 
@@ -239,7 +239,7 @@ vector<double> UniSimModel::getTimeGrid(int n) {
     Implementation& my = *implementation;
     my.arguments.n = static_cast<int64_t>(n);
     vector<double> times = guarded(my.metadata, "offers no time grid of " + to_string(n) + " substeps",
-            [&]() { return toNumbers(my.call("time_grid").toTensor()); });
+            [&]() { return toNumbers(my.call(my.timeGrid).toTensor()); });
     bool increasing =
             times.size() == static_cast<size_t>(n) + 1 && times.front() == 0.0 && times.back() == 1.0;
     for (size_t k = 0; increasing && k + 1 < times.size(); k++)
@@ -256,7 +256,7 @@ vector<Vec3> UniSimModel::getGuidancePoints(const UniSimModelState& state) {
     vector<Vec3> points;
     guarded(my.metadata, "failed in guidance_points", [&]() {
         my.arguments.setState(state);
-        toVectors(my.callTimed("guidance_points").toTensor(), points);
+        toVectors(my.callTimed(my.guidancePoints).toTensor(), points);
     });
     if (!points.empty())
         my.checkSize(points.size(), state.positions.size(), "guidance points");
@@ -269,7 +269,7 @@ vector<double> UniSimModel::step(
     vector<double> logDensity = guarded(my.metadata, "failed in step", [&]() {
         my.arguments.setState(state);
         my.arguments.setVectors(my.arguments.noise, noise);
-        auto result = my.callTimed("step").toTuple();
+        auto result = my.callTimed(my.step).toTuple();
         toVectors(result->elements()[0].toTensor(), nextPositions);
         return toNumbers(result->elements()[1].toTensor());
     });
@@ -283,7 +283,7 @@ vector<double> UniSimModel::getLogDensity(const vector<Vec3>& nextPositions, con
     vector<double> logDensity = guarded(my.metadata, "failed in log_density", [&]() {
         my.arguments.setState(state);
         my.arguments.setVectors(my.arguments.nextPositions, nextPositions);
-        return toNumbers(my.callTimed("log_density").toTensor());
+        return toNumbers(my.callTimed(my.logDensity).toTensor());
     });
     my.checkSize(logDensity.size(), state.times.size(), "log densities");
     return logDensity;

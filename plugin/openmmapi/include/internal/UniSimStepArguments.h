@@ -4,7 +4,6 @@
 #include "internal/UniSimModel.h"
 #include "openmm/Vec3.h"
 #include <algorithm>
-#include <array>
 #include <map>
 #include <string>
 #include <torch/script.h>
@@ -52,74 +51,86 @@ inline std::vector<double> toNumbers(const torch::Tensor& tensor) {
 
 /**
  * The arguments of the step contract.  Arrays are kept from call to call and filled anew, since making one
- * costs more than filling it.
+ * costs more than filling it, and where their numbers lie is kept beside them: after a call of the model
+ * little of this is left in the processor's caches.
  */
 class UniSimStepArguments {
 public:
-    torch::IValue positions, initialPositions, atomicNumbers, bonds, t, tNext,
-            kT = 0.0, forces, guidanceScale = 0.0, boxVectors, noise, nextPositions, n = 0;
+    /** An argument that is an array of vectors or of times. */
+    struct Array {
+        torch::IValue value;
+        void* data = nullptr;
+        int64_t count = -1, copies = 0;
+    };
+    Array positions, initialPositions, t, tNext, forces, boxVectors, noise, nextPositions;
+    torch::IValue atomicNumbers, bonds, kT = 0.0, guidanceScale = 0.0, n = 0;
 
+    UniSimStepArguments() = default;
+    UniSimStepArguments(const UniSimStepArguments&) = delete;
+    UniSimStepArguments& operator=(const UniSimStepArguments&) = delete;
     /** Find an argument by its name in the contract, or nullptr. */
     const torch::IValue* find(const std::string& name) const {
-        static const std::map<std::string, torch::IValue UniSimStepArguments::*> NAMES = {
-                {"positions", &UniSimStepArguments::positions},
-                {"initial_positions", &UniSimStepArguments::initialPositions},
-                {"atomic_numbers", &UniSimStepArguments::atomicNumbers},
-                {"bonds", &UniSimStepArguments::bonds}, {"t", &UniSimStepArguments::t},
-                {"t_next", &UniSimStepArguments::tNext}, {"kT", &UniSimStepArguments::kT},
-                {"forces", &UniSimStepArguments::forces},
-                {"guidance_scale", &UniSimStepArguments::guidanceScale},
-                {"box_vectors", &UniSimStepArguments::boxVectors}, {"noise", &UniSimStepArguments::noise},
-                {"next_positions", &UniSimStepArguments::nextPositions}, {"n", &UniSimStepArguments::n}};
-        auto found = NAMES.find(name);
-        return found == NAMES.end() ? nullptr : &(this->*found->second);
+        const std::map<std::string, const torch::IValue*> names = {{"positions", &positions.value},
+                {"initial_positions", &initialPositions.value}, {"atomic_numbers", &atomicNumbers},
+                {"bonds", &bonds}, {"t", &t.value}, {"t_next", &tNext.value}, {"kT", &kT},
+                {"forces", &forces.value}, {"guidance_scale", &guidanceScale},
+                {"box_vectors", &boxVectors.value}, {"noise", &noise.value},
+                {"next_positions", &nextPositions.value}, {"n", &n}};
+        auto found = names.find(name);
+        return found == names.end() ? nullptr : found->second;
     }
     void setScalarType(torch::ScalarType type) {
-        none = torch::empty({0}, type);
+        scalarType = type;
     }
     /** Set everything but noise and next positions. */
     void setState(const UniSimModelState& state) {
-        shape[0] = state.times.size();
-        shape[1] = atomicNumbers.toTensor().size(0);
-        setVectors(positions, state.positions, shape);
-        setVectors(initialPositions, state.initialPositions, shape);
-        setVectors(forces, state.forces, shape);
-        setVectors(boxVectors, state.box, {3, 3});
+        copies = state.times.size();
+        setVectors(positions, state.positions);
+        setVectors(initialPositions, state.initialPositions);
+        setVectors(forces, state.forces);
+        setVectors(boxVectors, state.box, false);
         setTimes(t, state.times);
         setTimes(tNext, state.nextTimes);
         kT = state.kT;
         guidanceScale = state.guidanceScale;
     }
-    /** Set an argument of as many vectors as the state's positions. */
-    void setVectors(torch::IValue& argument, const std::vector<OpenMM::Vec3>& vectors) {
-        setVectors(argument, vectors, shape);
+    /**
+     * Set an array of vectors, shape (copies, particles, 3), or (vectors, 3) if it is not for each copy;
+     * without any its shape is (0).
+     */
+    void setVectors(Array& argument, const std::vector<OpenMM::Vec3>& vectors, bool forEachCopy = true) {
+        int64_t number = vectors.size();
+        if (number != argument.count || copies != argument.copies) {
+            if (number == 0)
+                setShape(argument, {0}, scalarType);
+            else if (forEachCopy)
+                setShape(argument, {copies, number / copies, 3}, scalarType);
+            else
+                setShape(argument, {number, 3}, scalarType);
+            argument.count = number;
+            argument.copies = copies;
+        }
+        if (scalarType == torch::kFloat)
+            copyVectors(vectors, static_cast<float*>(argument.data));
+        else
+            copyVectors(vectors, static_cast<double*>(argument.data));
     }
 
 private:
-    void setVectors(torch::IValue& argument, const std::vector<OpenMM::Vec3>& vectors, at::IntArrayRef size) {
-        if (vectors.empty()) {
-            argument = none;
-            return;
-        }
-        const torch::Tensor& values = prepare(argument, size, none.scalar_type());
-        if (none.scalar_type() == torch::kFloat)
-            copyVectors(vectors, values.mutable_data_ptr<float>());
-        else
-            copyVectors(vectors, values.mutable_data_ptr<double>());
+    void setTimes(Array& argument, const std::vector<double>& times) {
+        int64_t number = times.size();
+        if (number != argument.count)
+            setShape(argument, {number}, torch::kDouble);
+        argument.count = number;
+        std::copy(times.begin(), times.end(), static_cast<double*>(argument.data));
     }
-    void setTimes(torch::IValue& argument, const std::vector<double>& times) {
-        const torch::Tensor& values = prepare(argument, {(int64_t)times.size()}, torch::kDouble);
-        std::copy(times.begin(), times.end(), values.mutable_data_ptr<double>());
+    static void setShape(Array& argument, at::IntArrayRef shape, torch::ScalarType type) {
+        torch::Tensor values = torch::empty(shape, type);
+        argument.data = values.mutable_data_ptr();
+        argument.value = values;
     }
-    /** The array of an argument, a new one if it has another size. */
-    static const torch::Tensor& prepare(
-            torch::IValue& argument, at::IntArrayRef size, torch::ScalarType type) {
-        if (!argument.isTensor() || argument.toTensor().sizes() != size)
-            argument = torch::empty(size, type);
-        return argument.toTensor();
-    }
-    std::array<int64_t, 3> shape = {0, 0, 3};
-    torch::Tensor none;
+    torch::ScalarType scalarType = torch::kFloat;
+    int64_t copies = 0;
 };
 
 } // namespace UniSimPlugin
