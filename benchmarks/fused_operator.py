@@ -19,6 +19,7 @@ import torch
 from torch import Generator, nn
 
 import openmm_unisim
+from openmm_unisim.benchmark.speed.products import time_products
 from openmm_unisim.benchmark.speed.side_by_side import compare
 from openmm_unisim.elements import vocabulary_lookup
 from openmm_unisim.export.conditioned import export_conditioned, load_conditioned
@@ -30,18 +31,12 @@ from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
 from openmm_unisim.model.config import PublishedConfig
 from openmm_unisim.model.fused import for_inference, use_fused
 from openmm_unisim.model.graph import published_table
-from openmm_unisim.model.inference import PackedLinear
 from openmm_unisim.model.vector_field import VectorField
 from openmm_unisim.provenance import provenance
 from openmm_unisim.system import load_molecule
 
 RESULTS = Path(__file__).resolve().parent / "results" / "fused_operator.json"
 WEIGHTS = Path(openmm_unisim.__file__).parent / "pretrained" / "ala2" / "weights.safetensors"
-PRODUCTS = {  # rows, inner, columns of the matrix products in one layer
-    "published: node values": (22, 256, 1280), "published: output": (22, 256, 768), "published: mix": (66, 256, 768),
-    "published: filters (tabulated instead)": (272, 64, 1024), "ala2: filters": (484, 32, 320),
-    "ala2: node values": (22, 64, 384), "large": (512, 512, 512),
-}  # fmt: skip
 BLOCK = 10  # calls in a row, as in a jump
 MOLECULE = "ACE-ALA-NME"
 
@@ -144,29 +139,11 @@ def training(repeats: int, batch: int, compiled: bool) -> dict[str, Any]:
     return figures
 
 
-def products(repeats: int) -> dict[str, Any]:
-    """The matrix products of a layer by torch and by the operators: the roofline of this machine, in this run."""
-    figures = {}
-    for name, (rows, inner, columns) in PRODUCTS.items():
-        linear = nn.Linear(inner, columns)
-        x = torch.randn(rows, inner, generator=Generator().manual_seed(0))
-        modules = {
-            "torch": linear,
-            "fused": PackedLinear(linear),
-            "bfloat16": PackedLinear(linear, half=True),
-        }
-        result = compare({key: lambda m=m, x=x: m(x) for key, m in modules.items()}, repeats, block=BLOCK)
-        for entry in result.values():
-            entry["gflop_per_s"] = 2e-6 * rows * inner * columns / entry["milliseconds"]
-        figures[f"{name} ({rows} x {inner} x {columns})"] = result
-    return figures
-
-
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     with torch.no_grad():
         figures = {
-            "products": products(arguments.repeats),
+            "products": time_products(arguments.repeats),
             "published, 22 atoms": published(arguments.repeats, 1),
             "published, 16 copies of 22 atoms": published(max(5, arguments.repeats // 4), 16),
             **{f"ala2 {name}": value for name, value in ala2(arguments.repeats).items()},

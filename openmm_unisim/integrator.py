@@ -50,6 +50,10 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     randomNumberSeed : int
         0 chooses one for each Context. The same seed gives the same noise on every platform.
 
+    Notes
+    -----
+    ``setNumThreads(n)`` says how many threads the network may use on the CPU; see there for what it does unless told.
+
     Raises
     ------
     ModelFileError
@@ -120,6 +124,19 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
             super().setNumSubsteps(number)
         except openmm.OpenMMException as error:
             raise ModelDomainError(str(error)) from error
+
+    def getTimings(self) -> dict[str, float]:
+        """Where the time of the jumps went since this integrator was made, or since `resetTimings`.
+
+        Wall time in s: `model`, inside the network; `forces`, OpenMM's forces and energies; `noise`, random numbers;
+        `hand_over`, everything else in a jump. Counts: `jumps`, `model_calls`, `force_evaluations`. A measurement is
+        no state, so neither XML, copies nor checkpoints hold it.
+        """
+        timings = super().getTimings()
+        return {
+            "model": timings.model, "forces": timings.forces, "noise": timings.noise, "hand_over": timings.handOver,
+            "jumps": timings.jumps, "model_calls": timings.modelCalls, "force_evaluations": timings.forceEvaluations,
+        }  # fmt: skip
 
     def setParticles(self, particles: Iterable[int]) -> None:
         """Set the System indices of the particles that jump; none means all. For the next Context."""

@@ -19,10 +19,15 @@ PlatformsOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the group to `app`."""
+    from .benchmark_breakdown import breakdown
+    from .benchmark_throughput import throughput
+
     group = typer.Typer(no_args_is_help=True, help="Speed of MD at its best, and of UniSim beside it.")
     group.command("md")(md)
     group.command("efficiency")(efficiency)
     group.command("scaling")(scaling)
+    group.command("breakdown")(breakdown)
+    group.command("throughput")(throughput)
     app.add_typer(group, name="benchmark")
 
 

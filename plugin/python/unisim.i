@@ -100,6 +100,7 @@ void restoreInterruption() {
 
 %newobject UniSimPlugin::UniSimIntegrator::_fromXml;
 #define OPENMM_EXPORT_UNISIM
+%include "UniSimTimings.h"
 %include "UniSimIntegrator.h"
 
 %extend UniSimPlugin::UniSimIntegrator {

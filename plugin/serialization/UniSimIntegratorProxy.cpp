@@ -50,6 +50,7 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
     node.setIntProperty("acceptanceMode", (int)integrator.getAcceptanceMode());
     node.setBoolProperty("randomizesVelocities", integrator.getRandomizesVelocities());
     node.setIntProperty("randomSeed", integrator.getRandomNumberSeed());
+    node.setIntProperty("numThreads", integrator.getNumThreads());
     writeIntegers(node.createChildNode("Particles"), integrator.getParticles());
     writeIntegers(node.createChildNode("AtomicNumbers"), integrator.getAtomicNumbers());
     SerializationNode& bonds = node.createChildNode("Bonds");
@@ -71,6 +72,7 @@ void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
     integrator->setAcceptanceMode((UniSimIntegrator::AcceptanceMode)node.getIntProperty("acceptanceMode"));
     integrator->setRandomizesVelocities(node.getBoolProperty("randomizesVelocities"));
     integrator->setRandomNumberSeed(node.getIntProperty("randomSeed"));
+    integrator->setNumThreads(node.getIntProperty("numThreads", 0)); // XML from before there was this setting
     integrator->setParticles(readIntegers(node.getChildNode("Particles")));
     integrator->setAtomicNumbers(readIntegers(node.getChildNode("AtomicNumbers")));
     vector<pair<int, int>> bonds;

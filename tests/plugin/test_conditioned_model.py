@@ -4,47 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from openmm_unisim.export.conditioned import export_conditioned, save_conditioned
-from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
-from openmm_unisim.model.spread import SpreadHead
 from openmm_unisim.pretrained.registry import resolve_model
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.exactness import PathMetropolis
 from openmm_unisim.simulation.reference import ReferenceJump
 from openmm_unisim.system import Molecule, create_system, load_molecule
+from tests.conditioned_models import write_tiny_model
 from tests.plugin.systems import jumper, positions_of
 
-CONFIG = ConditionedConfig(
-    hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8, filters=4, refine_layers=1,
-    refine_rbf=6,
-)  # fmt: skip
-PROTOCOL = {
-    "name": "ACE-A-NME",
-    "environment": "obc2",
-    "force_field": "ff14SB",
-    "temperature_K": 300.0,
-    "friction_per_ps": 1.0,
-    "hydrogen_mass_Da": 4.0,
-    "atomic_numbers": [1, 6, 7, 8],
-}
 N_JUMPS = 3
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("conditioned")
-    field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
-    generator = torch.Generator().manual_seed(4)
-    for parameter in field.parameters():  # filters and refinement start as zero: let them count
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.05, generator=generator)
-    spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
-    weights, path = folder / "tiny.safetensors", folder / "tiny.unisim.pt"
-    save_conditioned(weights, field, spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
-    export_conditioned(weights, path, substeps=8, covariance="group-wise")
-    return path
+    return write_tiny_model(tmp_path_factory.mktemp("conditioned"))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ def make(model) -> UniSimIntegrator:
     integrator.setGuidanceForceGroups(6)
     integrator.setAcceptanceMode(UniSimIntegrator.MetropolisHastings)
     integrator.setRandomizesVelocities(False)
+    integrator.setNumThreads(3)
     integrator.setParticles([3, 1, 0])
     integrator.setAtomicNumbers([1, 6, 8])
     integrator.setBonds([(3, 1), (1, 0)])
@@ -32,7 +33,7 @@ def make(model) -> UniSimIntegrator:
 GETTERS = (
     "ModelFile ModelHash LagTime StepSize ConstraintTolerance IntegrationForceGroups Temperature NumSubsteps "
     "GuidanceScale GuidanceForceGroups AcceptanceMode RandomizesVelocities RandomNumberSeed Particles "
-    "AtomicNumbers Bonds"
+    "AtomicNumbers Bonds NumThreads"
 ).split()
 
 

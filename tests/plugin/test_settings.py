@@ -35,6 +35,7 @@ def test_defaults_come_from_openmm_and_from_the_model(integrator) -> None:
     assert integrator.getConstraintTolerance() == 1e-5
     assert integrator.getRandomNumberSeed() == 0
     assert integrator.getRandomizesVelocities() is True
+    assert integrator.getNumThreads() == 0
     assert integrator.getParticles() == ()
     assert integrator.getAtomicNumbers() == (1, 1, 1)
     assert integrator.getBonds() == ()
@@ -112,6 +113,8 @@ def test_guidance_of_a_model_without_guidance(toys) -> None:
 def test_negative_substeps_indices_and_elements(integrator, plain) -> None:
     with pytest.raises(ModelDomainError, match="number of substeps can't be negative"):
         integrator.setNumSubsteps(-1)
+    with pytest.raises(openmm.OpenMMException, match="number of threads can't be negative"):
+        integrator.setNumThreads(-1)
     with pytest.raises(openmm.OpenMMException, match="particle index can't be negative"):
         integrator.setParticles([0, -1])
     with pytest.raises(openmm.OpenMMException, match="atomic number must be positive"):

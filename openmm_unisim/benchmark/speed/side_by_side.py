@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["compare"]
+__all__ = ["compare", "spread_of"]
 
 
 def compare(
@@ -27,7 +27,8 @@ def compare(
     -------
     dict
         For each name `milliseconds` and `times_faster` of this process's processor time, all threads together, which
-        a machine shared with other work stretches least; `wall_milliseconds`, `wall_times_faster` by the clock.
+        a machine shared with other work stretches least; `wall_milliseconds`, `wall_times_faster` by the clock; of
+        both times the smallest and largest (`milliseconds_lowest`, ..., `wall_milliseconds_highest`).
     """
     for _ in range(warmup):
         for call in calls.values():
@@ -44,10 +45,19 @@ def compare(
     first = next(iter(calls))
     return {
         name: {
-            "milliseconds": statistics.median(spent[name]),
+            **spread_of("milliseconds", spent[name]),
             "times_faster": statistics.median(spent[first]) / statistics.median(spent[name]),
-            "wall_milliseconds": statistics.median(wall[name]),
+            **spread_of("wall_milliseconds", wall[name]),
             "wall_times_faster": statistics.median(wall[first]) / statistics.median(wall[name]),
         }
         for name in calls
+    }
+
+
+def spread_of(name: str, values: list[float]) -> dict[str, float]:
+    """Median of the values under `name`, and their extremes."""
+    return {
+        name: statistics.median(values),
+        f"{name}_lowest": min(values),
+        f"{name}_highest": max(values),
     }

@@ -1,6 +1,7 @@
 #ifndef OPENMM_UNISIMINTEGRATOR_H_
 #define OPENMM_UNISIMINTEGRATOR_H_
 
+#include "UniSimTimings.h"
 #include "internal/windowsExportUniSim.h"
 #include "openmm/Integrator.h"
 #include "openmm/Kernel.h"
@@ -13,6 +14,7 @@ namespace UniSimPlugin {
 
 class UniSimJump;
 class UniSimModel;
+class UniSimStopwatch;
 struct UniSimCounters;
 
 /**
@@ -195,6 +197,22 @@ public:
      */
     void setRandomNumberSeed(int seed);
     /**
+     * Get how many threads the model may use on the CPU; 0 means that it is chosen.  See setNumThreads().
+     */
+    int getNumThreads() const;
+    /**
+     * Set how many threads the model may use on the CPU.  The number that the process had set for torch is
+     * restored after each call of the model.
+     *
+     * With 0, the default, a molecule of fewer than 200 atoms has one thread, since its arrays are too small
+     * to share out.  A larger one has as many as are set for torch (OMP_NUM_THREADS,
+     * torch.set_num_threads()), but on a platform with a property "Threads", such as CPU, no more than that
+     * says.
+     *
+     * @param number    the number of threads; 0 lets the integrator choose
+     */
+    void setNumThreads(int number);
+    /**
      * Get the number of jumps that were tried in this Context, which selects the noise of the next one.
      */
     long long getJumpIndex() const;
@@ -223,6 +241,15 @@ public:
      * Set all counts to zero.  This does not change the noise of the next jump.
      */
     void resetCounters();
+    /**
+     * Get where the time of the jumps went since the integrator was created or resetTimings() was called.  It
+     * is a measurement and no state, so neither XML nor checkpoints hold it.
+     */
+    UniSimTimings getTimings() const;
+    /**
+     * Set all times and counts of getTimings() to zero.
+     */
+    void resetTimings();
     /**
      * Advance a simulation through time by taking a series of jumps.
      *
@@ -274,10 +301,11 @@ private:
     friend class UniSimJump;
     void setActiveSeed(int seed);
     std::string modelFile;
+    std::unique_ptr<UniSimStopwatch> stopwatch;
     std::shared_ptr<UniSimModel> model;
     double temperature, guidanceScale;
     std::vector<double> timeGrid;
-    int guidanceForceGroups, randomNumberSeed;
+    int guidanceForceGroups, randomNumberSeed, numThreads;
     AcceptanceMode acceptanceMode;
     bool randomizesVelocities;
     std::vector<int> particles, atomicNumbers;

@@ -4,6 +4,7 @@
 #include "internal/UniSimCounters.h"
 #include "internal/UniSimJump.h"
 #include "internal/UniSimModel.h"
+#include "internal/UniSimStopwatch.h"
 #include "openmm/Context.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/internal/ContextImpl.h"
@@ -29,9 +30,11 @@ string describe(double value) {
 
 UniSimIntegrator::UniSimIntegrator(
         const string& modelFile, double temperature, int numSubsteps, const string& expectedHash)
-        : modelFile(modelFile), model(make_shared<UniSimModel>(modelFile, expectedHash)),
-          guidanceForceGroups(0xFFFFFFFF), randomNumberSeed(0), acceptanceMode(AcceptAll),
-          randomizesVelocities(true), counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
+        : modelFile(modelFile), stopwatch(make_unique<UniSimStopwatch>()),
+          model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceGroups(0xFFFFFFFF),
+          randomNumberSeed(0), numThreads(0), acceptanceMode(AcceptAll), randomizesVelocities(true),
+          counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
+    model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());
     setConstraintTolerance(1e-5);
     setTemperature(temperature);
@@ -180,6 +183,17 @@ void UniSimIntegrator::setRandomNumberSeed(int seed) {
     randomNumberSeed = seed;
 }
 
+int UniSimIntegrator::getNumThreads() const {
+    return numThreads;
+}
+
+void UniSimIntegrator::setNumThreads(int number) {
+    if (number < 0)
+        throw OpenMMException("The number of threads can't be negative, as " + to_string(number) +
+                              " is; set 0 to let the integrator choose.");
+    numThreads = number;
+}
+
 long long UniSimIntegrator::getJumpIndex() const {
     return jumpIndex;
 }
@@ -208,6 +222,14 @@ double UniSimIntegrator::getLastLogAcceptance() const {
 
 void UniSimIntegrator::resetCounters() {
     *counters = UniSimCounters();
+}
+
+UniSimTimings UniSimIntegrator::getTimings() const {
+    return stopwatch->getTimings();
+}
+
+void UniSimIntegrator::resetTimings() {
+    stopwatch->reset();
 }
 
 void UniSimIntegrator::initialize(ContextImpl& contextRef) {

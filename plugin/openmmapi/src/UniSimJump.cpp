@@ -7,8 +7,10 @@
 #include "openmm/System.h"
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <sstream>
 
 using namespace OpenMM;
@@ -21,6 +23,7 @@ namespace {
 const double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
 const double MAX_COORDINATE = 1e5;     // nm; a molecule further out has exploded
 const int MAX_CONSECUTIVE_NAN = 20;
+const size_t SMALL_MOLECULE = 200;    // particles; arrays of fewer are too small to share out among threads
 const int MAX_BATCH_PARTICLES = 4096; // copies times particles of one call of the model
 
 bool isFinite(const vector<Vec3>& vectors, double limit) {
@@ -33,14 +36,25 @@ bool isFinite(const vector<Vec3>& vectors) {
     return isFinite(vectors, numeric_limits<double>::infinity());
 }
 
+/** The number in the Context's property "Threads" (of the CPU platform), or 0 if it has none. */
+int findPlatformThreads(ContextImpl& context) {
+    const Platform& platform = context.getPlatform();
+    const vector<string>& names = platform.getPropertyNames();
+    if (find(names.begin(), names.end(), "Threads") == names.end())
+        return 0;
+    return max(0, atoi(platform.getPropertyValue(context.getOwner(), "Threads").c_str()));
+}
+
 } // namespace
 
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
-          noise(integrator.activeSeed), kT(0.0), needsForces(false), passesBox(false), removesDrift(false),
-          moved(false), positionsChecked(false) {
+          stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), needsForces(false),
+          passesBox(false), removesDrift(false), moved(false), positionsChecked(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
+    temperatureRange = metadata.getTemperatureRange();
+    lagTime = integrator.getLagTime();
     particles = findJumpingParticles(system, integrator);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
     auto bonds = findJumpingBonds(system, integrator, particles);
@@ -55,6 +69,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     for (int i = 0; i < system.getNumForces(); i++)
         removesDrift |= dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr;
     checkAllowed();
+    platformThreads = findPlatformThreads(context);
 }
 
 void UniSimJump::checkAllowed() const {
@@ -62,7 +77,7 @@ void UniSimJump::checkAllowed() const {
         checkMetropolis(context.getSystem(), particles);
         return;
     }
-    auto [low, high] = model.getMetadata().getTemperatureRange();
+    auto [low, high] = temperatureRange;
     double temperature = integrator.getTemperature();
     if (temperature < low || temperature > high) {
         stringstream message;
@@ -73,7 +88,9 @@ void UniSimJump::checkAllowed() const {
 }
 
 void UniSimJump::execute() {
+    UniSimStopwatch::Scope handOver(stopwatch, UniSimStopwatch::HandOver);
     checkAllowed();
+    model.setNumThreads(chooseNumThreads());
     context.updateContextState();
     readStart();
     moved = false;
@@ -89,7 +106,7 @@ void UniSimJump::execute() {
         restore();
     if (integrator.getRandomizesVelocities())
         drawVelocities();
-    data.advance(context, integrator.getLagTime());
+    data.advance(context, lagTime);
     record(outcome);
 }
 
@@ -109,8 +126,10 @@ void UniSimJump::readStart() {
         center += position;
     }
     center /= (double)particles.size();
-    if (!positionsChecked)
+    if (!positionsChecked) {
+        UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
         context.calcForcesAndEnergy(false, false, 0); // throws an exception if positions have not been set
+    }
     positionsChecked = true;
     kT = BOLTZMANN * integrator.getTemperature();
 }
@@ -133,18 +152,24 @@ UniSimJump::Outcome UniSimJump::rejectNotFinite() const {
 bool UniSimJump::propose(Path& path) {
     const bool judged = integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings;
     path.points.assign(1, vector<Vec3>());
+    path.points.reserve(path.times.size());
     for (int particle : particles)
         path.points[0].push_back(start[particle] - center);
-    vector<Vec3> normals(particles.size());
+    UniSimModelState state;
+    vector<vector<Vec3>> normals;
+    optional<UniSimModel::Session> session;
+    if (!isGuided())
+        session.emplace(model);
     for (int k = 0; k < path.numSubsteps(); k++) {
         throwIfUniSimInterrupted();
-        for (size_t i = 0; i < particles.size(); i++)
-            normals[i] = noise.getNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, k, (int)i);
-        UniSimModelState state = makeState(path, {k});
+        const int drawn = k % getNumDrawnAhead();
+        if (drawn == 0)
+            drawNormals(k, min(getNumDrawnAhead(), path.numSubsteps() - k), normals);
+        setState(path, {k}, state);
         if (!computeGuidance(state, center))
             return false;
         vector<Vec3> next;
-        double logDensity = model.step(state, normals, next)[0];
+        double logDensity = model.step(state, normals[drawn], next)[0];
         if (!isFinite(next, MAX_COORDINATE))
             return false;
         if (judged && std::isnan(logDensity))
@@ -153,7 +178,7 @@ bool UniSimJump::propose(Path& path) {
                                      ", so MetropolisHastings can't judge its jumps; use the "
                                      "acceptance mode AcceptAll or a model without noiseless substeps.");
         path.logDensity += logDensity;
-        path.points.push_back(next);
+        path.points.push_back(std::move(next));
     }
     return true;
 }
@@ -190,11 +215,12 @@ bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
         for (Vec3& point : points)
             point -= shift;
     const int batch = max(1, MAX_BATCH_PARTICLES / (int)particles.size());
+    UniSimModelState state;
     for (int first = 0; first < n; first += batch) {
         throwIfUniSimInterrupted();
         vector<int> substeps(min(batch, n - first));
         iota(substeps.begin(), substeps.end(), first);
-        UniSimModelState state = makeState(reversed, substeps);
+        setState(reversed, substeps, state);
         if (!computeGuidance(state, center + shift))
             return false;
         vector<Vec3> next;
@@ -206,9 +232,13 @@ bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
     return !std::isnan(logDensity);
 }
 
-UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& substeps) const {
+void UniSimJump::setState(const Path& path, const vector<int>& substeps, UniSimModelState& state) const {
     const vector<Vec3>& initial = path.points[0];
-    UniSimModelState state;
+    state.positions.clear(); // keeps the memory
+    state.initialPositions.clear();
+    state.times.clear();
+    state.nextTimes.clear();
+    state.forces.clear();
     for (int k : substeps) {
         const vector<Vec3>& here = path.points[k];
         state.positions.insert(state.positions.end(), here.begin(), here.end());
@@ -222,11 +252,22 @@ UniSimModelState UniSimJump::makeState(const Path& path, const vector<int>& subs
         state.box.resize(3);
         context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
     }
-    return state;
+}
+
+int UniSimJump::chooseNumThreads() const {
+    if (integrator.getNumThreads() > 0)
+        return integrator.getNumThreads();
+    if (particles.size() < SMALL_MOLECULE)
+        return 1;
+    return platformThreads == 0 ? 0 : min(platformThreads, UniSimModel::getNumTorchThreads());
+}
+
+bool UniSimJump::isGuided() const {
+    return needsForces && integrator.getGuidanceScale() > 0.0;
 }
 
 bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
-    if (!needsForces || state.guidanceScale == 0.0)
+    if (!isGuided())
         return true;
     vector<Vec3> points = model.getGuidancePoints(state);
     if (points.empty())
@@ -236,7 +277,10 @@ bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
     vector<Vec3> forces;
     for (size_t first = 0; first < points.size(); first += particles.size()) {
         place(&points[first], origin);
-        context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
+        {
+            UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
+            context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
+        }
         data.getForces(context, forces);
         for (int particle : particles)
             state.forces.push_back(forces[particle]);
@@ -245,6 +289,7 @@ bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
 }
 
 double UniSimJump::computePotentialEnergy() {
+    UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
     return context.calcForcesAndEnergy(false, true, integrator.getIntegrationForceGroups());
 }
 
@@ -272,17 +317,33 @@ void UniSimJump::restore() {
     moved = false;
 }
 
+int UniSimJump::getNumDrawnAhead() const {
+    return max(1, MAX_BATCH_PARTICLES / (int)particles.size());
+}
+
+void UniSimJump::drawNormals(int firstSubstep, int number, vector<vector<Vec3>>& normals) {
+    UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
+    normals.resize(number);
+    for (int k = 0; k < number; k++) {
+        normals[k].resize(particles.size());
+        noise.fillNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, firstSubstep + k, 0,
+                (int)particles.size(), normals[k].data());
+    }
+}
+
 void UniSimJump::drawVelocities() {
     const System& system = context.getSystem();
     vector<Vec3> velocities(system.getNumParticles());
+    {
+        UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
+        noise.fillNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, 0, (int)velocities.size(),
+                velocities.data());
+    }
     Vec3 momentum;
     double totalMass = 0.0;
     for (int i = 0; i < system.getNumParticles(); i++) {
         double mass = system.getParticleMass(i);
-        if (mass == 0.0)
-            continue;
-        velocities[i] =
-                noise.getNormals(UniSimNoise::VelocityStream, integrator.jumpIndex, 0, i) * sqrt(kT / mass);
+        velocities[i] *= mass == 0.0 ? 0.0 : sqrt(kT / mass);
         momentum += velocities[i] * mass;
         totalMass += mass;
     }

@@ -1,13 +1,13 @@
 #include "internal/UniSimModel.h"
 #include "internal/UniSimContainer.h"
 #include "internal/UniSimHash.h"
+#include "internal/UniSimStepArguments.h"
+#include "internal/UniSimTorchScope.h"
 #include "openmm/OpenMMException.h"
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
-#include <cfenv>
 #include <fstream>
-#include <functional>
+#include <map>
+#include <optional>
 #include <sstream>
 #include <torch/torch.h>
 
@@ -19,41 +19,6 @@ namespace UniSimPlugin {
 namespace {
 
 const size_t MAX_METADATA_BYTES = 65536;
-
-/** Treats denormal numbers as zero in this thread while it lives, and then restores what was set before. */
-class FlushDenormalScope {
-public:
-    FlushDenormalScope() {
-        fegetenv(&environment);
-        at::globalContext().setFlushDenormal(true);
-    }
-    ~FlushDenormalScope() {
-        fesetenv(&environment);
-    }
-
-private:
-    fenv_t environment;
-};
-
-/**
- * Uses one thread for a small molecule while it lives, and then restores the number. Its arrays are too small
- * to share out, and threads that wait for each other on a busy machine made a jump a hundred times slower.
- */
-class ThreadScope {
-public:
-    explicit ThreadScope(int64_t numAtoms) : before(at::get_num_threads()) {
-        if (numAtoms < SMALL_MOLECULE)
-            at::set_num_threads(1);
-    }
-    ~ThreadScope() {
-        if (at::get_num_threads() != before)
-            at::set_num_threads(before);
-    }
-
-private:
-    static const int64_t SMALL_MOLECULE = 200;
-    int before;
-};
 
 /** The line of an exception from torch that says what happened, without C++ or TorchScript backtraces. */
 string oneLine(const string& text) {
@@ -73,12 +38,12 @@ string oneLine(const string& text) {
     return chosen;
 }
 
-template <typename Result>
-Result guarded(const UniSimModelMetadata& metadata, const string& what, const function<Result()>& call) {
+/** Call something of torch; what it throws becomes an OpenMMException of one sentence about the model file.
+ */
+template <typename Call>
+auto guarded(const UniSimModelMetadata& metadata, const string& what, const Call& call) -> decltype(call()) {
     string cause;
     try {
-        FlushDenormalScope flush;
-        torch::NoGradGuard noGrad;
         return call();
     }
     catch (const OpenMMException&) {
@@ -118,58 +83,31 @@ map<string, string> readEntries(const UniSimModelMetadata& metadata, const strin
     return entries;
 }
 
-torch::Tensor toTensor(const vector<Vec3>& vectors, const vector<int64_t>& shape, torch::ScalarType type) {
-    if (vectors.empty())
-        return torch::empty({0}, type);
-    void* data = const_cast<Vec3*>(vectors.data());
-    return torch::from_blob(data, shape, torch::kDouble).to(type, false, true);
-}
-
-vector<Vec3> toVectors(const torch::Tensor& tensor) {
-    torch::Tensor values = tensor.to(torch::kCPU, torch::kDouble).contiguous();
-    const double* numbers = values.data_ptr<double>();
-    vector<Vec3> vectors;
-    for (int64_t i = 0; i + 2 < values.numel(); i += 3)
-        vectors.push_back(Vec3(numbers[i], numbers[i + 1], numbers[i + 2]));
-    return vectors;
-}
-
-vector<double> toNumbers(const torch::Tensor& tensor) {
-    torch::Tensor values = tensor.to(torch::kCPU, torch::kDouble).contiguous();
-    return vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
-}
-
 } // namespace
 
 struct UniSimModel::Implementation {
     UniSimModelMetadata metadata;
     string hash;
-    unique_ptr<UniSimContainer> container;
-    torch::ScalarType scalarType = torch::kFloat;
-    torch::Tensor atomicNumbers, bonds;
+    UniSimStepArguments arguments;
+    unique_ptr<UniSimContainer> container; // reads the arguments
+    UniSimStopwatch* stopwatch = nullptr;
+    int numThreads = 0;
+    bool inSession = false;
 
     Implementation(const string& file) : metadata(file) {
     }
 
-    using Arguments = UniSimContainer::Arguments;
-
-    Arguments getArguments(const UniSimModelState& state) const {
-        int64_t copies = state.times.size();
-        vector<int64_t> shape = {copies, atomicNumbers.size(0), 3};
-        return {{"positions", toTensor(state.positions, shape, scalarType)},
-                {"initial_positions", toTensor(state.initialPositions, shape, scalarType)},
-                {"atomic_numbers", atomicNumbers}, {"bonds", bonds},
-                {"t", torch::tensor(state.times, torch::kDouble)},
-                {"t_next", torch::tensor(state.nextTimes, torch::kDouble)}, {"kT", state.kT},
-                {"forces", toTensor(state.forces, shape, scalarType)},
-                {"guidance_scale", state.guidanceScale},
-                {"box_vectors", toTensor(state.box, {3, 3}, scalarType)}};
+    /** Call a method of the step contract with the arguments that are set. */
+    torch::IValue call(UniSimContainer::Method method) {
+        optional<UniSimTorchScope> scope;
+        if (!inSession)
+            scope.emplace(numThreads);
+        return container->call(method);
     }
 
-    /** Call a method of the step contract, small molecules with one thread. */
-    torch::IValue call(const string& method, const Arguments& arguments) {
-        ThreadScope threads(atomicNumbers.defined() ? atomicNumbers.size(0) : 0);
-        return container->call(method, arguments);
+    torch::IValue callTimed(UniSimContainer::Method method) {
+        UniSimStopwatch::Scope scope(*stopwatch, UniSimStopwatch::Model);
+        return call(method);
     }
 
     void checkSize(size_t size, size_t expected, const string& what) const {
@@ -179,6 +117,24 @@ struct UniSimModel::Implementation {
     }
 };
 
+struct UniSimModel::Session::Implementation {
+    explicit Implementation(UniSimModel::Implementation& model) : model(model), scope(model.numThreads) {
+        model.inSession = true;
+    }
+    ~Implementation() {
+        model.inSession = false;
+    }
+    UniSimModel::Implementation& model;
+    UniSimTorchScope scope;
+};
+
+UniSimModel::Session::Session(UniSimModel& model)
+        : implementation(new Implementation(*model.implementation)) {
+}
+
+UniSimModel::Session::~Session() {
+}
+
 UniSimModel::UniSimModel(const string& file, const string& expectedHash)
         : implementation(new Implementation(file)) {
     Implementation& my = *implementation;
@@ -187,15 +143,17 @@ UniSimModel::UniSimModel(const string& file, const string& expectedHash)
     if (!expectedHash.empty() && my.hash != expectedHash)
         my.metadata.fail("is not the one that is asked for (its SHA-256 is " + my.hash + ", not " +
                          expectedHash + "); put the original file there.");
-    auto entries = guarded<map<string, string>>(my.metadata,
+    auto entries = guarded(my.metadata,
             "is neither a TorchScript archive nor a package or is damaged, so fetch "
             "or export it again",
             [&]() { return readEntries(my.metadata, content); });
     my.metadata.setEntries(entries);
-    my.scalarType = my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat;
-    my.container = guarded<unique_ptr<UniSimContainer>>(my.metadata,
-            "can't be loaded by this torch, so export it again with it",
-            [&]() { return loadContainer(my.metadata, content); });
+    my.arguments.setScalarType(
+            my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat);
+    my.container = guarded(my.metadata, "can't be loaded by this torch, so export it again with it", [&]() {
+        UniSimTorchScope scope(0);
+        return loadContainer(my.metadata, content, my.arguments);
+    });
     setParticles({}, {});
 }
 
@@ -214,16 +172,27 @@ void UniSimModel::setParticles(const vector<int>& atomicNumbers, const vector<pa
     vector<int64_t> numbers(atomicNumbers.begin(), atomicNumbers.end()), ends;
     for (auto [first, second] : bonds)
         ends.insert(ends.end(), {first, second});
-    implementation->atomicNumbers = torch::tensor(numbers, torch::kLong);
-    implementation->bonds = torch::tensor(ends, torch::kLong).reshape({-1, 2});
+    implementation->arguments.atomicNumbers = torch::tensor(numbers, torch::kLong);
+    implementation->arguments.bonds = torch::tensor(ends, torch::kLong).reshape({-1, 2});
+}
+
+void UniSimModel::setStopwatch(UniSimStopwatch& stopwatch) {
+    implementation->stopwatch = &stopwatch;
+}
+
+void UniSimModel::setNumThreads(int number) {
+    implementation->numThreads = number;
+}
+
+int UniSimModel::getNumTorchThreads() {
+    return at::get_num_threads();
 }
 
 vector<double> UniSimModel::getTimeGrid(int n) {
     Implementation& my = *implementation;
-    vector<double> times = guarded<vector<double>>(
-            my.metadata, "offers no time grid of " + to_string(n) + " substeps", [&]() {
-                return toNumbers(my.call("time_grid", {{"n", static_cast<int64_t>(n)}}).toTensor());
-            });
+    my.arguments.n = static_cast<int64_t>(n);
+    vector<double> times = guarded(my.metadata, "offers no time grid of " + to_string(n) + " substeps",
+            [&]() { return toNumbers(my.call(UniSimContainer::TimeGrid).toTensor()); });
     bool increasing =
             times.size() == static_cast<size_t>(n) + 1 && times.front() == 0.0 && times.back() == 1.0;
     for (size_t k = 0; increasing && k + 1 < times.size(); k++)
@@ -237,8 +206,11 @@ vector<double> UniSimModel::getTimeGrid(int n) {
 
 vector<Vec3> UniSimModel::getGuidancePoints(const UniSimModelState& state) {
     Implementation& my = *implementation;
-    vector<Vec3> points = guarded<vector<Vec3>>(my.metadata, "failed in guidance_points",
-            [&]() { return toVectors(my.call("guidance_points", my.getArguments(state)).toTensor()); });
+    vector<Vec3> points;
+    guarded(my.metadata, "failed in guidance_points", [&]() {
+        my.arguments.setState(state);
+        toVectors(my.callTimed(UniSimContainer::GuidancePoints).toTensor(), points);
+    });
     if (!points.empty())
         my.checkSize(points.size(), state.positions.size(), "guidance points");
     return points;
@@ -247,11 +219,11 @@ vector<Vec3> UniSimModel::getGuidancePoints(const UniSimModelState& state) {
 vector<double> UniSimModel::step(
         const UniSimModelState& state, const vector<Vec3>& noise, vector<Vec3>& nextPositions) {
     Implementation& my = *implementation;
-    vector<double> logDensity = guarded<vector<double>>(my.metadata, "failed in step", [&]() {
-        auto arguments = my.getArguments(state);
-        arguments["noise"] = toTensor(noise, arguments["positions"].toTensor().sizes().vec(), my.scalarType);
-        auto result = my.call("step", arguments).toTuple();
-        nextPositions = toVectors(result->elements()[0].toTensor());
+    vector<double> logDensity = guarded(my.metadata, "failed in step", [&]() {
+        my.arguments.setState(state);
+        my.arguments.setVectors(my.arguments.noise, noise);
+        auto result = my.callTimed(UniSimContainer::Step).toTuple();
+        toVectors(result->elements()[0].toTensor(), nextPositions);
         return toNumbers(result->elements()[1].toTensor());
     });
     my.checkSize(nextPositions.size(), state.positions.size(), "positions");
@@ -261,11 +233,10 @@ vector<double> UniSimModel::step(
 
 vector<double> UniSimModel::getLogDensity(const vector<Vec3>& nextPositions, const UniSimModelState& state) {
     Implementation& my = *implementation;
-    vector<double> logDensity = guarded<vector<double>>(my.metadata, "failed in log_density", [&]() {
-        auto arguments = my.getArguments(state);
-        arguments["next_positions"] =
-                toTensor(nextPositions, arguments["positions"].toTensor().sizes().vec(), my.scalarType);
-        return toNumbers(my.call("log_density", arguments).toTensor());
+    vector<double> logDensity = guarded(my.metadata, "failed in log_density", [&]() {
+        my.arguments.setState(state);
+        my.arguments.setVectors(my.arguments.nextPositions, nextPositions);
+        return toNumbers(my.callTimed(UniSimContainer::LogDensity).toTensor());
     });
     my.checkSize(logDensity.size(), state.times.size(), "log densities");
     return logDensity;

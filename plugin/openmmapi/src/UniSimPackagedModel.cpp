@@ -86,7 +86,9 @@ void checkMachine(const UniSimModelMetadata& metadata) {
  */
 class UniSimPackagedModel : public UniSimContainer {
 public:
-    UniSimPackagedModel(const UniSimModelMetadata& metadata, const string& content) : metadata(metadata) {
+    UniSimPackagedModel(
+            const UniSimModelMetadata& metadata, const string& content, const UniSimStepArguments& arguments)
+            : metadata(metadata), arguments(arguments) {
         checkMachine(metadata);
         for (double element : metadata.getNumbers("elements"))
             elements.push_back(int64_t(element));
@@ -96,15 +98,15 @@ public:
         function = make_unique<torch::inductor::AOTIModelPackageLoader>(folder.path.string(), FUNCTION);
     }
 
-    c10::IValue call(const string& method, const Arguments& arguments) override {
-        if (method == "time_grid")
-            return getTimeGrid(arguments.at("n").toInt());
-        if (method == "guidance_points")
-            return at::empty({0}, arguments.at("positions").toTensor().options());
-        bool given = method == "log_density";
-        vector<Tensor> inputs = getState(arguments);
-        Tensor other =
-                getTensor(arguments, given ? "next_positions" : "noise", at::kFloat, inputs[0].sizes());
+    c10::IValue call(Method method) override {
+        if (method == TimeGrid)
+            return getTimeGrid(arguments.n.toInt());
+        if (method == GuidancePoints)
+            return at::empty({0}, arguments.positions.value.toTensor().options());
+        const bool given = method == LogDensity;
+        vector<Tensor> inputs = getState();
+        const torch::IValue& chosen = given ? arguments.nextPositions.value : arguments.noise.value;
+        Tensor other = checked(chosen, given ? "next_positions" : "noise", at::kFloat, inputs[0].sizes());
         inputs.insert(inputs.end(), {other, other, at::scalar_tensor(given, at::kBool)});
         vector<Tensor> results = function->boxed_run(std::move(inputs));
         if (given)
@@ -114,6 +116,7 @@ public:
 
 private:
     const UniSimModelMetadata& metadata;
+    const UniSimStepArguments& arguments;
     vector<int64_t> elements;
     unique_ptr<torch::inductor::AOTIModelPackageLoader> function;
 
@@ -123,30 +126,30 @@ private:
         return at::tensor(metadata.getNumbers(key), at::kDouble);
     }
 
-    static Tensor getTensor(
-            const Arguments& arguments, const string& name, at::ScalarType type, at::IntArrayRef shape) {
-        Tensor tensor = arguments.at(name).toTensor().contiguous();
+    static Tensor checked(
+            const torch::IValue& value, const char* name, at::ScalarType type, at::IntArrayRef shape) {
+        Tensor tensor = value.toTensor().contiguous();
         TORCH_CHECK(tensor.scalar_type() == type && tensor.sizes() == shape, name, " has the type ",
                 tensor.scalar_type(), " and the shape ", tensor.sizes(), ", not ", type, " and ", shape, ".");
         return tensor;
     }
 
     /** The first six arguments of the function. */
-    vector<Tensor> getState(const Arguments& arguments) const {
-        TORCH_CHECK(arguments.at("forces").toTensor().numel() == 0,
+    vector<Tensor> getState() const {
+        TORCH_CHECK(arguments.forces.value.toTensor().numel() == 0,
                 "This model takes no forces; it was exported with guidance none.");
-        int64_t atoms = arguments.at("atomic_numbers").toTensor().numel();
-        int64_t copies = arguments.at("t").toTensor().numel();
+        int64_t atoms = arguments.atomicNumbers.toTensor().numel();
+        int64_t copies = arguments.t.value.toTensor().numel();
         vector<int64_t> shape = {copies, atoms, 3};
         TORCH_CHECK(copies > 0 && atoms > 0, "No particle was given; call setParticles first.");
-        Tensor numbers = getTensor(arguments, "atomic_numbers", at::kLong, {atoms});
-        Tensor bonds = arguments.at("bonds").toTensor();
-        bonds = getTensor(arguments, "bonds", at::kLong, {bonds.size(0), 2});
+        Tensor numbers = checked(arguments.atomicNumbers, "atomic_numbers", at::kLong, {atoms});
+        int64_t count = arguments.bonds.toTensor().size(0);
+        Tensor bonds = checked(arguments.bonds, "bonds", at::kLong, {count, 2});
         checkAtoms(numbers, bonds);
-        return {getTensor(arguments, "positions", at::kFloat, shape),
-                getTensor(arguments, "initial_positions", at::kFloat, shape), numbers, bonds,
-                getTensor(arguments, "t", at::kDouble, {copies}),
-                getTensor(arguments, "t_next", at::kDouble, {copies})};
+        return {checked(arguments.positions.value, "positions", at::kFloat, shape),
+                checked(arguments.initialPositions.value, "initial_positions", at::kFloat, shape), numbers,
+                bonds, checked(arguments.t.value, "t", at::kDouble, {copies}),
+                checked(arguments.tNext.value, "t_next", at::kDouble, {copies})};
     }
 
     void checkAtoms(const Tensor& numbers, const Tensor& bonds) const {
@@ -161,13 +164,16 @@ private:
 
 } // namespace
 
-unique_ptr<UniSimContainer> loadPackagedModel(const UniSimModelMetadata& metadata, const string& content) {
-    return make_unique<UniSimPackagedModel>(metadata, content);
+unique_ptr<UniSimContainer> loadPackagedModel(
+        const UniSimModelMetadata& metadata, const string& content, const UniSimStepArguments& arguments) {
+    return make_unique<UniSimPackagedModel>(metadata, content, arguments);
 }
 
-unique_ptr<UniSimContainer> loadContainer(const UniSimModelMetadata& metadata, const string& content) {
+unique_ptr<UniSimContainer> loadContainer(
+        const UniSimModelMetadata& metadata, const string& content, const UniSimStepArguments& arguments) {
     bool packaged = metadata.getText("container") == "aotinductor";
-    return packaged ? loadPackagedModel(metadata, content) : loadScriptedModel(metadata, content);
+    return packaged ? loadPackagedModel(metadata, content, arguments)
+                    : loadScriptedModel(metadata, content, arguments);
 }
 
 } // namespace UniSimPlugin

@@ -9,12 +9,14 @@ namespace UniSimPlugin {
 
 namespace {
 
-const vector<string> REQUIRED_METHODS = {"step", "log_density", "guidance_points", "time_grid"};
+const vector<string> REQUIRED_METHODS = {
+        "step", "log_density", "guidance_points", "time_grid"}; // in the order of UniSimContainer::Method
 const vector<string> OPTIONAL_METHODS = {"drift"};
 
 class UniSimScriptedModel : public UniSimContainer {
 public:
-    UniSimScriptedModel(const UniSimModelMetadata& metadata, const string& content) : metadata(metadata) {
+    UniSimScriptedModel(const UniSimModelMetadata& metadata, const string& content,
+            const UniSimStepArguments& arguments) {
         istringstream stream(content);
         torch::jit::Module loaded = torch::jit::load(stream, torch::kCPU);
         vector<string> kept;
@@ -29,32 +31,49 @@ public:
                 kept.push_back(name);
         loaded.eval();
         module = torch::jit::freeze_module(loaded, kept);
+        for (const string& name : REQUIRED_METHODS)
+            methods.push_back(findMethod(name, metadata, arguments));
     }
 
-    c10::IValue call(const string& method, const Arguments& arguments) override {
-        auto function = module.get_method(method);
-        vector<torch::IValue> stack;
-        for (const auto& argument : function.function().getSchema().arguments()) {
-            if (argument.name() == "self")
-                continue;
-            auto value = arguments.find(argument.name());
-            if (value == arguments.end())
-                metadata.fail("has a method " + method + " with an argument " + argument.name() +
-                              " that this version doesn't know; update openmm_unisim.");
-            stack.push_back(value->second);
-        }
-        return function(stack);
+    c10::IValue call(Method method) override {
+        Declared& called = methods.at(method);
+        stack.clear();
+        for (const torch::IValue* value : called.arguments)
+            stack.push_back(*value);
+        called.function.run(stack);
+        return std::move(stack.back());
     }
 
 private:
-    const UniSimModelMetadata& metadata;
+    /** A method of the module with the arguments that it declares. */
+    struct Declared {
+        torch::jit::Method function;
+        vector<const torch::IValue*> arguments;
+    };
     torch::jit::Module module;
+    vector<Declared> methods;
+    torch::jit::Stack stack;
+
+    Declared findMethod(
+            const string& name, const UniSimModelMetadata& metadata, const UniSimStepArguments& arguments) {
+        Declared method = {module.get_method(name), {}};
+        for (const auto& argument : method.function.function().getSchema().arguments()) {
+            if (argument.name() == "self")
+                continue;
+            method.arguments.push_back(arguments.find(argument.name()));
+            if (method.arguments.back() == nullptr)
+                metadata.fail("has a method " + name + " with an argument " + argument.name() +
+                              " that this version doesn't know; update openmm_unisim.");
+        }
+        return method;
+    }
 };
 
 } // namespace
 
-unique_ptr<UniSimContainer> loadScriptedModel(const UniSimModelMetadata& metadata, const string& content) {
-    return make_unique<UniSimScriptedModel>(metadata, content);
+unique_ptr<UniSimContainer> loadScriptedModel(
+        const UniSimModelMetadata& metadata, const string& content, const UniSimStepArguments& arguments) {
+    return make_unique<UniSimScriptedModel>(metadata, content, arguments);
 }
 
 } // namespace UniSimPlugin

@@ -2,8 +2,8 @@
 #define OPENMM_UNISIMCONTAINER_H_
 
 #include "internal/UniSimModelMetadata.h"
+#include "internal/UniSimStepArguments.h"
 #include <ATen/core/ivalue.h>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -16,16 +16,12 @@ namespace UniSimPlugin {
  */
 class UniSimContainer {
 public:
-    using Arguments = std::map<std::string, c10::IValue>;
+    /** The methods of the step contract. */
+    enum Method { Step, LogDensity, GuidancePoints, TimeGrid };
     virtual ~UniSimContainer() {
     }
-    /**
-     * Call a method of the step contract.
-     *
-     * @param method     step, log_density, guidance_points or time_grid
-     * @param arguments  its arguments by their names; those that it doesn't declare are left out
-     */
-    virtual c10::IValue call(const std::string& method, const Arguments& arguments) = 0;
+    /** Call a method with those of the arguments that it declares. */
+    virtual c10::IValue call(Method method) = 0;
 };
 
 /**
@@ -33,13 +29,14 @@ public:
  *
  * @param metadata   the metadata of the file
  * @param content    the file's bytes
+ * @param arguments  what calls read; like the metadata it must outlive the container
  */
-std::unique_ptr<UniSimContainer> loadContainer(
-        const UniSimModelMetadata& metadata, const std::string& content);
-std::unique_ptr<UniSimContainer> loadScriptedModel(
-        const UniSimModelMetadata& metadata, const std::string& content);
-std::unique_ptr<UniSimContainer> loadPackagedModel(
-        const UniSimModelMetadata& metadata, const std::string& content);
+std::unique_ptr<UniSimContainer> loadContainer(const UniSimModelMetadata& metadata,
+        const std::string& content, const UniSimStepArguments& arguments);
+std::unique_ptr<UniSimContainer> loadScriptedModel(const UniSimModelMetadata& metadata,
+        const std::string& content, const UniSimStepArguments& arguments);
+std::unique_ptr<UniSimContainer> loadPackagedModel(const UniSimModelMetadata& metadata,
+        const std::string& content, const UniSimStepArguments& arguments);
 
 } // namespace UniSimPlugin
 

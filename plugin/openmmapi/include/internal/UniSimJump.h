@@ -5,6 +5,7 @@
 #include "UniSimKernels.h"
 #include "internal/UniSimModel.h"
 #include "internal/UniSimNoise.h"
+#include "internal/UniSimStopwatch.h"
 #include "openmm/Vec3.h"
 #include "openmm/internal/ContextImpl.h"
 #include <vector>
@@ -61,23 +62,30 @@ private:
     Outcome decide(const Path& path);
     Outcome rejectNotFinite() const;
     bool computeReversedDensity(const Path& path, double& logDensity);
-    UniSimModelState makeState(const Path& path, const std::vector<int>& substeps) const;
+    void setState(const Path& path, const std::vector<int>& substeps, UniSimModelState& state) const;
+    bool isGuided() const;
     bool computeGuidance(UniSimModelState& state, const OpenMM::Vec3& origin);
     double computePotentialEnergy();
+    int chooseNumThreads() const;
     void place(const OpenMM::Vec3* points, const OpenMM::Vec3& origin);
     bool project();
     void restore();
+    int getNumDrawnAhead() const;
+    void drawNormals(int firstSubstep, int number, std::vector<std::vector<OpenMM::Vec3>>& normals);
     void drawVelocities();
     void record(const Outcome& outcome);
     OpenMM::ContextImpl& context;
     UniSimIntegrator& integrator;
     MoveUniSimDataKernel& data;
     UniSimModel& model;
+    UniSimStopwatch& stopwatch;
     UniSimNoise noise;
     std::vector<int> particles;
     std::vector<OpenMM::Vec3> start; // of all particles of the System
     OpenMM::Vec3 center;
-    double kT;
+    double kT, lagTime;
+    std::pair<double, double> temperatureRange;
+    int platformThreads;
     bool needsForces, passesBox, removesDrift, moved, positionsChecked;
 };
 

@@ -2,6 +2,7 @@
 #define OPENMM_UNISIMMODEL_H_
 
 #include "internal/UniSimModelMetadata.h"
+#include "internal/UniSimStopwatch.h"
 #include "openmm/Vec3.h"
 #include <memory>
 #include <string>
@@ -32,11 +33,25 @@ struct UniSimModelState {
 };
 
 /**
- * A model file, loaded.  Its code is in one of two containers (UniSimContainer.h); docs/model_file.md describes
- * what a file must hold.  All exceptions are OpenMMExceptions of one sentence.
+ * A model file, loaded.  Its code is in one of two containers (UniSimContainer.h); docs/model_file.md
+ * describes what a file must hold.  All exceptions are OpenMMExceptions of one sentence.
  */
 class UniSimModel {
 public:
+    /**
+     * While a session lives, the thread that began it is set up for the model: denormal numbers are zero, and
+     * torch has the number of threads that is set.  Without one each call sets the thread up and back, so a
+     * session makes a series of calls cheaper.  Nothing of OpenMM may be computed in it.
+     */
+    class Session {
+    public:
+        explicit Session(UniSimModel& model);
+        ~Session();
+
+    private:
+        struct Implementation;
+        std::unique_ptr<Implementation> implementation;
+    };
     /**
      * Load a model file.  Its SHA-256 and its metadata are checked before any code in it is interpreted.
      *
@@ -57,6 +72,18 @@ public:
      * @param bonds          the bonds, as pairs of indices into atomicNumbers
      */
     void setParticles(const std::vector<int>& atomicNumbers, const std::vector<std::pair<int, int>>& bonds);
+    /**
+     * Set what measures the time inside the model; it must live as long as the model is used.
+     */
+    void setStopwatch(UniSimStopwatch& stopwatch);
+    /**
+     * Set how many threads of torch are used while a method runs; 0 leaves the number that is set.
+     */
+    void setNumThreads(int number);
+    /**
+     * Get how many threads are set for torch in the calling thread.
+     */
+    static int getNumTorchThreads();
     /**
      * Get the interpolant times of a jump of n substeps, n+1 numbers from 0 to 1.
      */

@@ -47,6 +47,18 @@ public:
      */
     OpenMM::Vec3 getNormals(Stream stream, long long step, int substep, int particle) const;
     /**
+     * Fill an array with what getNormals() gives for successive particles.
+     *
+     * @param stream    what they are for
+     * @param step      the number of the jump
+     * @param substep   the number of the substep
+     * @param first     the index of the first particle
+     * @param count     the number of particles
+     * @param normals   the numbers of each particle are put here
+     */
+    void fillNormals(
+            Stream stream, long long step, int substep, int first, int count, OpenMM::Vec3* normals) const;
+    /**
      * Get the uniform number in (0, 1) that decides about a jump.
      *
      * @param step      the number of the jump
