@@ -15,6 +15,7 @@ __all__ = ["load_operators", "load_plugin", "operators_are_built", "plugin_load_
 
 _LIBRARIES = Path(__file__).resolve().parent / "lib"
 OPERATORS = "libOpenMMUniSimOperators.so"
+CUDA_OPERATORS = "libOpenMMUniSimOperatorsCUDA.so"
 _REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
 _failures: dict[str, str] = {}
 
@@ -50,6 +51,9 @@ def load_plugin() -> ModuleType:
 def load_operators() -> None:
     """Register the fused operators of the networks with torch, once; needs torch but not OpenMM.
 
+    They run on every device of torch. Where torch finds a CUDA device, their CUDA kernels are registered, too; if that
+    fails, the reason is in `plugin_load_failures`, and torch's own kernels serve the device.
+
     Raises
     ------
     PluginError
@@ -63,6 +67,8 @@ def load_operators() -> None:
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise PluginError(f"The fused operators can't be loaded ({reason}); {_REBUILD}.") from error
+    if torch.cuda.is_available():
+        _load_cuda_operators()
 
 
 def operators_are_built() -> bool:
@@ -71,7 +77,7 @@ def operators_are_built() -> bool:
 
 
 def plugin_load_failures() -> dict[str, str]:
-    """Platform libraries of this package that could not be loaded: file name to reason."""
+    """Optional libraries of this package that could not be loaded: file name to reason."""
     return dict(_failures)
 
 
@@ -101,6 +107,15 @@ def _check_version(name: str, built: str) -> None:
 
 def _minor(version: str) -> list[str]:
     return version.split("+")[0].split(".")[:2]
+
+
+def _load_cuda_operators() -> None:
+    import torch
+
+    try:
+        torch.ops.load_library(_LIBRARIES / CUDA_OPERATORS)
+    except OSError as error:  # absent, or linked against a CUDA that isn't here
+        _failures[CUDA_OPERATORS] = str(error).splitlines()[0]
 
 
 def _load_platforms() -> None:

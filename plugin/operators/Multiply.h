@@ -8,18 +8,6 @@
 /** Linear layers on packed weights, from one operator to another. */
 namespace UniSimPlugin {
 
-/** Whether weights are bfloat16 where the arrays are float; any other difference of types is an error. */
-template <typename T>
-bool isHalf(const at::Tensor& weights) {
-    const bool half = weights.scalar_type() == at::kBFloat16, single = std::is_same_v<T, float>;
-    const at::ScalarType own = c10::CppTypeToScalarType<T>::value;
-    TORCH_CHECK(half ? single : weights.scalar_type() == own,
-            "A fused operator was given weights of another type than its arrays; prepare the module again "
-            "after "
-            "changing its type.");
-    return half;
-}
-
 inline const Half* halfNumbers(const at::Tensor& weights) {
     return reinterpret_cast<const Half*>(weights.const_data_ptr<at::BFloat16>());
 }
@@ -28,7 +16,7 @@ inline const Half* halfNumbers(const at::Tensor& weights) {
 template <typename T>
 at::Tensor multiply(const at::Tensor& x, const at::Tensor& panels, const T* bias, int64_t columns) {
     int64_t inner = x.size(-1), rows = inner == 0 ? 0 : x.numel() / inner;
-    const bool half = isHalf<T>(panels);
+    const bool half = isHalf(panels, x.scalar_type());
     const int64_t depth = half ? (inner + 1) / 2 : inner,
                   width = half ? HALF_PANEL_OF_WEIGHTS : panelWidth(x);
     TORCH_CHECK(panels.dim() == (half ? 4 : 3) && panels.size(1) == depth && panels.size(2) == width &&
