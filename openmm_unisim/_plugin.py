@@ -16,6 +16,7 @@ __all__ = ["load_operators", "load_plugin", "operators_are_built", "plugin_load_
 _LIBRARIES = Path(__file__).resolve().parent / "lib"
 OPERATORS = "libOpenMMUniSimOperators.so"
 CUDA_OPERATORS = "libOpenMMUniSimOperatorsCUDA.so"
+CUDA_CAPABILITY = (8, 0)  # the lowest of CMAKE_CUDA_ARCHITECTURES
 _REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
 _failures: dict[str, str] = {}
 
@@ -67,7 +68,7 @@ def load_operators() -> None:
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise PluginError(f"The fused operators can't be loaded ({reason}); {_REBUILD}.") from error
-    if torch.cuda.is_available():
+    if torch.version.cuda is not None and torch.cuda.is_available():
         _load_cuda_operators()
 
 
@@ -113,9 +114,16 @@ def _load_cuda_operators() -> None:
     import torch
 
     try:
-        torch.ops.load_library(_LIBRARIES / CUDA_OPERATORS)
-    except OSError as error:  # absent, or linked against a CUDA that isn't here
-        _failures[CUDA_OPERATORS] = str(error).splitlines()[0]
+        devices = range(torch.cuda.device_count())
+        capability = min((torch.cuda.get_device_capability(k) for k in devices), default=CUDA_CAPABILITY)
+        if capability >= CUDA_CAPABILITY:
+            torch.ops.load_library(_LIBRARIES / CUDA_OPERATORS)
+        else:
+            _failures[CUDA_OPERATORS] = (
+                f"compute capability {CUDA_CAPABILITY} is needed, and a device has {capability}"
+            )
+    except (OSError, RuntimeError) as error:  # the library is absent, or the driver fails
+        _failures[CUDA_OPERATORS] = str(error.__cause__ or error).splitlines()[0]
 
 
 def _load_platforms() -> None:

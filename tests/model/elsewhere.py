@@ -31,13 +31,20 @@ class Elsewhere(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen: set[str] = set()
+        self.running: list[Any] = []
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
-        if operator.namespace != NAMESPACE:
+        if (
+            operator.namespace != NAMESPACE or operator in self.running
+        ):  # one that asks the CPU's kernel to help
             return operator(*args, **(kwargs or {}))
         self.seen.add(operator.overloadpacket.__name__)
-        with self:
-            return operator.redispatch(KEYS, *args, **(kwargs or {}))
+        self.running.append(operator)
+        try:
+            with self:
+                return operator.redispatch(KEYS, *args, **(kwargs or {}))
+        finally:
+            self.running.pop()
 
 
 class Recorder(TorchDispatchMode):

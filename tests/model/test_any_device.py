@@ -30,7 +30,9 @@ except PluginError:
     pytest.skip("the plugin is not built", allow_module_level=True)
 
 RELATIVE = {torch.float32: 1e-5, torch.float64: 1e-12}
-OPERATORS = {name.split("::")[1] for name in torch._C._dispatch_get_all_op_names() if name.startswith(NAMESPACE)}
+OPERATORS = {
+    name.split("::")[1] for name in torch._C._dispatch_get_all_op_names() if name.startswith(NAMESPACE)
+}
 ON_THE_HOST = {"bond_graph"}  # the sizes of its results depend on the bonds
 
 
@@ -46,7 +48,9 @@ def conditioned_calls(dtype: torch.dtype) -> list:
     bonds, none = torch.from_numpy(molecule.bonds), torch.zeros(0)
     noise = torch.randn(start.shape, generator=generator(5)).to(dtype)
     with Recorder() as recorder:
-        PackedJump(jump).step(now.to(dtype), start.to(dtype), numbers, bonds, times[0], times[1], 2.5, none, 0.0, none, noise)
+        PackedJump(jump).step(
+            now.to(dtype), start.to(dtype), numbers, bonds, times[0], times[1], 2.5, none, 0.0, none, noise
+        )
     return recorder.calls
 
 
@@ -180,7 +184,10 @@ def test_errors_name_the_cause() -> None:
     packed = PackedLinear(torch.nn.Linear(3, 4))
     with pytest.raises(RuntimeError, match=r"no derivatives; call it within torch.no_grad\(\)"):
         run_elsewhere(packed, torch.randn(2, 3, requires_grad=True))
-    with torch.no_grad(), pytest.raises(RuntimeError, match="packed for other sizes; prepare the module again"):
+    with (
+        torch.no_grad(),
+        pytest.raises(RuntimeError, match="packed for other sizes; prepare the module again"),
+    ):
         run_elsewhere(packed, torch.randn(2, 5))
     layer = layer_of(edge_vectors=4)
     assert isinstance(layer, EquivariantAttention)

@@ -27,7 +27,13 @@ except PluginError:
 
 DTYPES = {"float": torch.float32, "double": torch.float64}
 RELATIVE = {"float": 1e-5, "double": 1e-12}
-SIZES = {"n": 5, "slots": 11, "hidden": 12, "heads": 3, "features": 7}  # two tiles, more channels than threads
+SIZES = {
+    "n": 5,
+    "slots": 11,
+    "hidden": 12,
+    "heads": 3,
+    "features": 7,
+}  # two tiles, more channels than threads
 GRADIENTS = ("nodes", "vectors", "filters", "arrows", "envelope")
 
 
