@@ -1,88 +1,21 @@
-#include "cuda/AttendBackwardBlock.h"
-#include <atomic>
-#include <barrier>
-#include <cstdio>
+#include "cuda/AttendLauncher.h"
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
-#include <thread>
 #include <vector>
 
 /**
- * The CUDA source of the messages on the host: as many threads of the host as a block is to have, one
- * destination after another. test_cuda_source.py compiles this, with a checker of data races, and compares
- * the numbers.
+ * A program around launch_on_host.cpp, so that a checker of data races can watch it (test_cuda_source.py):
  *
- * attend_on_host TYPE TABLE THREADS INPUT OUTPUT: TYPE float or double; TABLE linear, radial or half. INPUT
- * holds ten int64 (destinations, slots, hidden, heads, arrowCount, features, vectorEnvelope, knots and two
- * unused), three numbers of the table, then the arrays in the order of `read` below; OUTPUT what was
- * computed.
+ *   attend_on_host TYPE TABLE THREADS INPUT OUTPUT
+ *
+ * TYPE is float or double; TABLE linear, radial or half. INPUT holds eight int64 (destinations, slots,
+ * hidden, heads, arrowCount, features, vectorEnvelope, knots), three numbers of the table, then the arrays in
+ * the order of `read` below; OUTPUT what was computed: messages and, for linear filters, their derivatives.
  */
 namespace UniSimPlugin {
 namespace {
-
-using Barrier = std::barrier<>;
-
-/** One thread of a block whose warps are single threads. */
-struct HostBlock {
-    int own, count;
-    int64_t where;
-    Barrier* meeting;
-
-    int thread() const {
-        return own;
-    }
-    int threads() const {
-        return count;
-    }
-    int64_t destination() const {
-        return where;
-    }
-    void sync() const {
-        meeting->arrive_and_wait();
-    }
-    int warp() const {
-        return own;
-    }
-    int warps() const {
-        return count;
-    }
-    bool leadsWarp() const {
-        return true;
-    }
-    template <typename T>
-    T warpSum(T x) const {
-        return x;
-    }
-    template <typename T>
-    void add(T* to, T x) const {
-        std::atomic_ref<T>(*to).fetch_add(x);
-    }
-    void require(bool holds) const {
-        if (!holds) {
-            std::fputs("an index lies outside the atoms\n", stderr);
-            std::_Exit(3);
-        }
-    }
-};
-
-/** Runs work(block) in all threads of the blocks of all destinations. */
-template <class Work>
-void runBlocks(int64_t destinations, int threads, const Work& work) {
-    Barrier meeting(threads);
-    auto own = [&](int thread) {
-        for (int64_t i = 0; i < destinations; i++) {
-            work(HostBlock{thread, threads, i, &meeting});
-            meeting.arrive_and_wait(); // blocks share one piece of memory here
-        }
-    };
-    std::vector<std::thread> team;
-    for (int thread = 0; thread < threads; thread++)
-        team.emplace_back(own, thread);
-    for (std::thread& thread : team)
-        thread.join();
-}
 
 struct Files {
     std::ifstream in;
@@ -102,51 +35,28 @@ struct Files {
     }
 };
 
-template <class Rows, int W, typename T>
-void forward(Files& files, const AttendProblem<T>& p, int64_t n, int threads) {
-    Shared<T> s;
-    std::vector<char> memory(share<T>(p, false, threads, nullptr, s));
-    share<T>(p, false, threads, memory.data(), s);
+template <typename T>
+void attend(Files& files, const AttendProblem<T>& p, int64_t n, const CudaPlace& place) {
     std::vector<T> y(n * p.hidden), big(3 * n * p.hidden);
-    runBlocks(n, threads, [&](const HostBlock& block) {
-        attendDestination<Rows, W>(block, p, n, s, y.data(), big.data());
-    });
+    launchAttend(p, n, y.data(), big.data(), place);
     files.write(y);
     files.write(big);
-}
-
-template <int W, typename T>
-void backward(Files& files, const AttendProblem<T>& p, int64_t n, int threads) {
-    const int64_t edges = n * p.slots, stride = (2 + p.parts()) * p.hidden;
-    auto gy = files.read<T>(n * p.hidden), gBig = files.read<T>(3 * n * p.hidden);
-    std::vector<T> nodes(n * stride), vectors(3 * n * p.hidden), filters(edges * p.width());
-    std::vector<T> arrows(edges * 3 * W), envelope(edges);
+    if (p.table.count > 0)
+        return;
+    const int64_t edges = n * p.slots;
+    const auto gy = files.read<T>(n * p.hidden), gBig = files.read<T>(3 * n * p.hidden);
+    std::vector<T> nodes(n * (2 + p.parts()) * p.hidden), vectors(3 * n * p.hidden);
+    std::vector<T> filters(edges * p.width()), arrows(edges * 3 * p.arrowCount), envelope(edges);
     AttendGradients<T> g{gy.data(), gBig.data(), nodes.data(), vectors.data(), filters.data(), arrows.data(),
             envelope.data()};
-    Shared<T> s;
-    std::vector<char> memory(share<T>(p, true, threads, nullptr, s));
-    share<T>(p, true, threads, memory.data(), s);
-    runBlocks(n, threads, [&](const HostBlock& block) {
-        attendBackwardDestination<W>(
-                block, p, n, g, g.filters + block.destination() * p.slots * p.width(), s);
-    });
+    launchAttendBackward(p, n, 0, n, g, place);
     for (const auto* result : {&nodes, &vectors, &filters, &arrows, &envelope})
         files.write(*result);
 }
 
-template <int W, typename T>
-void runWith(Files& files, const AttendProblem<T>& p, int64_t n, int threads) {
-    if (p.table.halfKnots != nullptr)
-        return forward<RadialRows<T, Half>, W>(files, p, n, threads);
-    if (p.table.knots != nullptr)
-        return forward<RadialRows<T, T>, W>(files, p, n, threads);
-    forward<LinearRows<T>, W>(files, p, n, threads);
-    backward<W>(files, p, n, threads);
-}
-
 template <typename T>
-void run(Files& files, const char* table, int threads) {
-    const auto sizes = files.read<int64_t>(10);
+void run(Files& files, const char* table, const CudaPlace& place) {
+    const auto sizes = files.read<int64_t>(8);
     const auto shape = files.read<T>(3);
     const int64_t n = sizes[0];
     AttendProblem<T> p{};
@@ -180,14 +90,7 @@ void run(Files& files, const char* table, int threads) {
     if (!linear)
         p.table = {half ? nullptr : knots.data(), half ? halfKnots.data() : nullptr, sizes[7], shape[0],
                 shape[1], shape[2]};
-    switch (p.arrowCount) {
-    case 1:
-        return runWith<1>(files, p, n, threads);
-    case 2:
-        return runWith<2>(files, p, n, threads);
-    default:
-        return runWith<3>(files, p, n, threads);
-    }
+    attend(files, p, n, place);
 }
 
 } // namespace
@@ -198,9 +101,10 @@ int main(int count, char** words) {
         return 2;
     UniSimPlugin::Files files{
             std::ifstream(words[4], std::ios::binary), std::ofstream(words[5], std::ios::binary)};
+    const UniSimPlugin::CudaPlace place{std::atoi(words[3]), nullptr};
     if (std::strcmp(words[1], "double") == 0)
-        UniSimPlugin::run<double>(files, words[2], std::atoi(words[3]));
+        UniSimPlugin::run<double>(files, words[2], place);
     else
-        UniSimPlugin::run<float>(files, words[2], std::atoi(words[3]));
+        UniSimPlugin::run<float>(files, words[2], place);
     return 0;
 }

@@ -1,7 +1,8 @@
 """The CUDA source of the messages, compiled for the host: its numbers against the CPU kernels, and data races.
 
 No GPU is needed: a block's threads are threads of the host that wait for each other where the GPU's would, and
-g++'s checker of races (-fsanitize=thread) sees a missing wait. What this can't see is in docs/performance.md.
+g++'s checker of races (-fsanitize=thread) sees a missing wait. torch's side of it runs on the host, too, registered
+for a device that isn't there. What this can't see is in docs/performance.md.
 """
 
 import shutil
@@ -15,8 +16,10 @@ import torch
 from openmm_unisim.errors import PluginError
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = Path(__file__).with_name("attend_on_host.cpp")
-if not (ROOT / "plugin" / "operators" / "cuda").is_dir() or shutil.which("g++") is None:
+HERE = Path(__file__).parent
+LOOPS, PROGRAM = HERE / "launch_on_host.cpp", HERE / "attend_on_host.cpp"
+OPERATORS = ROOT / "plugin" / "operators"
+if not (OPERATORS / "cuda").is_dir() or shutil.which("g++") is None:
     pytest.skip("needs the source tree and g++", allow_module_level=True)
 try:
     from openmm_unisim._plugin import load_operators
@@ -34,7 +37,6 @@ SIZES = {
     "heads": 3,
     "features": 7,
 }  # two tiles, more channels than threads
-GRADIENTS = ("nodes", "vectors", "filters", "arrows", "envelope")
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +45,16 @@ def no_gradients():
         yield
 
 
+def compile_program(path: Path, loops: Path = LOOPS) -> Path:
+    """The program, with the race checker."""
+    command = ["g++", "-std=c++20", "-O1", "-fsanitize=thread", f"-I{OPERATORS}", str(loops), str(PROGRAM)]
+    subprocess.run([*command, "-o", str(path)], check=True, timeout=300)
+    return path
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
-    """The compiled program, with the race checker."""
-    path = tmp_path_factory.mktemp("host") / "attend_on_host"
-    command = ["g++", "-std=c++20", "-O1", "-fsanitize=thread", f"-I{ROOT / 'plugin' / 'operators'}"]
-    subprocess.run([*command, str(SOURCE), "-o", str(path)], check=True, timeout=300)
-    return path
+    return compile_program(tmp_path_factory.mktemp("host") / "attend_on_host")
 
 
 def problem(type_name: str, width: int, smooth: bool) -> dict[str, torch.Tensor]:
@@ -81,7 +86,7 @@ def run(program: Path, folder: Path, x: dict, type_name: str, table: str, thread
     """Everything that the program computes, one number after another."""
     knots = x["knots"].bfloat16().view(torch.int16) if table == "half" else x["knots"]
     sizes = [SIZES[name] for name in ("n", "slots", "hidden", "heads")]
-    sizes += [x["arrows"].size(3), SIZES["features"], int(x["smooth"]), len(knots), 0, 0]
+    sizes += [x["arrows"].size(3), SIZES["features"], int(x["smooth"]), len(knots)]
     arrays = [torch.tensor(sizes), torch.tensor(SHAPE, dtype=DTYPES[type_name]), x["index"], x["mask"], x["nodes"],
               x["vectors"], x["arrows"], x["envelope"], x["edges"], x["weight"].T, x["bias"], x["distance"], knots,
               *([x["gy"], x["gbig"]] if table == "linear" else [])]  # fmt: skip
@@ -89,6 +94,8 @@ def run(program: Path, folder: Path, x: dict, type_name: str, table: str, thread
     given.write_bytes(b"".join(a.contiguous().numpy().tobytes() for a in arrays))
     command = [str(program), type_name, table, str(threads), str(given), str(found)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if "unexpected memory mapping" in result.stderr:
+        pytest.skip("this kernel spreads addresses more than g++'s race checker can follow")
     assert result.returncode == 0, result.stderr[:2000]
     dtype = np.float32 if type_name == "float" else np.float64
     return torch.from_numpy(np.fromfile(found, dtype))
@@ -149,11 +156,87 @@ def test_an_index_outside_the_atoms_is_refused(program, tmp_path) -> None:
 
 
 def test_the_checker_sees_a_missing_wait(tmp_path) -> None:
-    """The same source with threads that don't wait for each other."""
-    text = SOURCE.read_text().replace("meeting->arrive_and_wait();", "", 1)
-    broken, path = tmp_path / "broken.cpp", tmp_path / "broken"
-    broken.write_text(text)
-    command = ["g++", "-std=c++20", "-O1", "-fsanitize=thread", f"-I{ROOT / 'plugin' / 'operators'}"]
-    subprocess.run([*command, str(broken), "-o", str(path)], check=True, timeout=300)
+    """The same loops with threads that don't wait for each other."""
+    broken = tmp_path / "broken.cpp"
+    broken.write_text(LOOPS.read_text().replace("meeting->arrive_and_wait();", "", 1))
+    path = compile_program(tmp_path / "broken", broken)
     with pytest.raises(AssertionError, match="data race"):
         run(path, tmp_path, problem("float", 2, True), "float", "linear", 6)
+
+
+SMALL_CHUNKS = "CHUNK_NUMBERS = 500"  # two destinations of 3 slots and 72 channels at once
+KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.MTIA)  # a device that is nowhere
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory) -> None:
+    """CudaOperators.cpp with the loops for the host, a stream of nobody, and small chunks."""
+    folder = tmp_path_factory.mktemp("operators")
+    source, library = folder / "operators.cpp", folder / "operators.so"
+    text = (OPERATORS / "cuda" / "CudaOperators.cpp").read_text()
+    for old, new in (
+        ("torchSide.getStreamNativeHandle(torchSide.getStream(x.device()))", "nullptr"),
+        ("CHUNK_NUMBERS = 1 << 24", SMALL_CHUNKS),
+        ("openmm_unisim, CUDA, library", "openmm_unisim, MTIA, library"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    source.write_text(text)
+    folder = Path(torch.__file__).parent
+    headers = [f"-isystem{folder / 'include'}", f"-isystem{folder / 'include/torch/csrc/api/include'}"]
+    libraries = [f"-L{folder / 'lib'}", "-ltorch_cpu", "-lc10"]  # in the process already
+    command = [
+        "g++",
+        "-std=c++20",
+        "-O0",
+        "-shared",
+        "-fPIC",
+        f"-I{OPERATORS}",
+        f"-I{OPERATORS / 'cuda'}",
+        *headers,
+    ]
+    subprocess.run(
+        [*command, str(source), str(LOOPS), "-o", str(library), *libraries], check=True, timeout=300
+    )
+    torch.ops.load_library(library)
+
+
+@pytest.mark.parametrize("type_name", DTYPES)
+def test_what_torch_sees_of_the_kernels(registered, type_name) -> None:
+    """Values and derivatives through the wrapper that CUDA gets, chunk by chunk; arrays that aren't contiguous."""
+    x = problem(type_name, 2, True)
+    names = ("nodes", "vectors", "index", "mask", "edges", "weight", "bias", "arrows", "envelope")
+    given = [x[name] for name in names]
+    given[0] = given[0].T.contiguous().T
+    operators, heads = torch.ops.openmm_unisim, SIZES["heads"]
+    expected = [*operators.attend(*given, heads, True)]
+    expected += operators.attend_backward(x["gy"], x["gbig"], *given, heads, True)
+    found = [*operators.attend.default.redispatch(KEYS, *given, heads, True)]
+    gradient = operators.attend_backward.default
+    found += gradient.redispatch(KEYS, x["gy"], x["gbig"], *given, heads, True)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, type_name)
+
+
+@pytest.mark.parametrize("type_name, half", [("float", False), ("double", False), ("float", True)])
+def test_what_torch_sees_of_tabulated_filters(registered, type_name, half) -> None:
+    x = problem(type_name, 1, False)
+    knots = x["knots"].bfloat16() if half else x["knots"]
+    names = ("nodes", "vectors", "index", "mask", "distance")
+    given = [*(x[name] for name in names), knots, x["arrows"], x["envelope"], SIZES["heads"], False, *SHAPE]
+    operator = torch.ops.openmm_unisim.attend_radial
+    for one, other in zip(operator.default.redispatch(KEYS, *given), operator(*given), strict=True):
+        assert_close(one, other, type_name)
+
+
+def test_wrong_arguments_are_refused(registered) -> None:
+    x = problem("float", 1, False)
+    names = ("nodes", "vectors", "index", "mask", "edges", "weight", "bias", "arrows", "envelope")
+    given = [x[name] for name in names]
+    operator = torch.ops.openmm_unisim.attend.default
+    with pytest.raises(RuntimeError, match="one floating-point type"):
+        operator.redispatch(KEYS, given[0], given[1].double(), *given[2:], SIZES["heads"], False)
+    with pytest.raises(RuntimeError, match="arrays on meta and cpu; move all of them to one device"):
+        operator.redispatch(KEYS, *given[:8], given[8].to("meta"), SIZES["heads"], False)
+    with pytest.raises(RuntimeError, match="multiple of the heads"):
+        operator.redispatch(KEYS, *given, 5, False)
