@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CPP_SOURCES = sorted(path for suffix in ("*.h", "*.cpp") for path in (ROOT / "plugin").rglob(suffix))
+CPP_SOURCES = sorted(path for suffix in ("*.h", "*.cpp", "*.cu") for path in (ROOT / "plugin").rglob(suffix))
 PYTHON_SOURCES = sorted((ROOT / "openmm_unisim").rglob("*.py"))
 MAX_LINES = 400
 HARMLESS = {"torch.jit.is_scripting"}
@@ -21,7 +21,9 @@ def test_torch_is_included_by_the_operators_and_one_other_cpp_file():
     assert CPP_SOURCES
     marks = ("#include <torch/", "#include <ATen/")
     including = [path for path in CPP_SOURCES if any(mark in path.read_text() for mark in marks)]
-    assert [path.name for path in including if path.parent.name != "operators"] == ["UniSimModel.cpp"]
+    assert [path.name for path in including if "operators" not in path.parts] == ["UniSimModel.cpp"]
+    for folder, names in (("kernels", []), ("cuda", ["CudaOperators.cpp"])):
+        assert [path.name for path in including if path.parent.name == folder] == names
 
 
 def test_loops_compiled_for_several_instruction_sets_include_nothing_of_others():
