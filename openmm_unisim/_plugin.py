@@ -15,6 +15,8 @@ __all__ = ["load_operators", "load_plugin", "operators_are_built", "plugin_load_
 
 _LIBRARIES = Path(__file__).resolve().parent / "lib"
 OPERATORS = "libOpenMMUniSimOperators.so"
+CUDA_OPERATORS = "libOpenMMUniSimOperatorsCUDA.so"
+CUDA_CAPABILITY = (8, 0)  # the lowest of CMAKE_CUDA_ARCHITECTURES
 _REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
 _failures: dict[str, str] = {}
 
@@ -50,6 +52,9 @@ def load_plugin() -> ModuleType:
 def load_operators() -> None:
     """Register the fused operators of the networks with torch, once; needs torch but not OpenMM.
 
+    They run on every device of torch. Where torch finds a CUDA device, their CUDA kernels are registered, too; if that
+    fails, the reason is in `plugin_load_failures`, and torch's own kernels serve the device.
+
     Raises
     ------
     PluginError
@@ -63,6 +68,8 @@ def load_operators() -> None:
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise PluginError(f"The fused operators can't be loaded ({reason}); {_REBUILD}.") from error
+    if torch.version.cuda is not None and torch.cuda.is_available():
+        _load_cuda_operators()
 
 
 def operators_are_built() -> bool:
@@ -71,7 +78,7 @@ def operators_are_built() -> bool:
 
 
 def plugin_load_failures() -> dict[str, str]:
-    """Platform libraries of this package that could not be loaded: file name to reason."""
+    """Optional libraries of this package that could not be loaded: file name to reason."""
     return dict(_failures)
 
 
@@ -101,6 +108,22 @@ def _check_version(name: str, built: str) -> None:
 
 def _minor(version: str) -> list[str]:
     return version.split("+")[0].split(".")[:2]
+
+
+def _load_cuda_operators() -> None:
+    import torch
+
+    try:
+        devices = range(torch.cuda.device_count())
+        capability = min((torch.cuda.get_device_capability(k) for k in devices), default=CUDA_CAPABILITY)
+        if capability >= CUDA_CAPABILITY:
+            torch.ops.load_library(_LIBRARIES / CUDA_OPERATORS)
+        else:
+            _failures[CUDA_OPERATORS] = (
+                f"compute capability {CUDA_CAPABILITY} is needed, and a device has {capability}"
+            )
+    except (OSError, RuntimeError) as error:  # the library is absent, or the driver fails
+        _failures[CUDA_OPERATORS] = str(error.__cause__ or error).splitlines()[0]
 
 
 def _load_platforms() -> None:

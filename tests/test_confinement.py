@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CPP_SOURCES = sorted(path for suffix in ("*.h", "*.cpp") for path in (ROOT / "plugin").rglob(suffix))
+CPP_SOURCES = sorted(path for suffix in ("*.h", "*.cpp", "*.cu") for path in (ROOT / "plugin").rglob(suffix))
 PYTHON_SOURCES = sorted((ROOT / "openmm_unisim").rglob("*.py"))
 MAX_LINES = 400
 HARMLESS = {"torch.jit.is_scripting"}
@@ -23,16 +23,19 @@ def test_torch_is_included_by_the_operators_and_by_the_model_and_its_containers(
     headers = {"UniSimStepArguments.h", "UniSimTorchScope.h"}
     marks = ("#include <torch/", "#include <ATen/", *(f'#include "internal/{name}"' for name in headers))
     including = [path for path in CPP_SOURCES if any(mark in path.read_text() for mark in marks)]
-    outside = {path.name for path in including if path.parent.name != "operators"}
+    outside = {path.name for path in including if "operators" not in path.parts}
     containers = {"UniSimContainer.h", "UniSimScriptedModel.cpp", "UniSimPackagedModel.cpp"}
     assert outside == {"UniSimModel.cpp"} | containers | headers
+    for folder, names in (("kernels", []), ("cuda", ["CudaOperators.cpp"])):
+        assert [path.name for path in including if path.parent.name == folder] == names
 
 
 def test_loops_compiled_for_several_instruction_sets_include_nothing_of_others():
     """What they include must be theirs: an inline function of a library could be kept as its AVX-512 copy."""
     for path in (ROOT / "plugin" / "operators" / "kernels").iterdir():
         included = {line.split()[1] for line in path.read_text().splitlines() if line.startswith("#include")}
-        assert all(name.startswith('"') or name == "<cstdint>" for name in included), path
+        allowed = {"<cstdint>", "<immintrin.h>"}  # intrinsics are inlined always
+        assert all(name.startswith('"') or name in allowed for name in included), path
 
 
 def test_cpp_files_are_short():

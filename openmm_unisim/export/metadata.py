@@ -29,7 +29,7 @@ __all__ = [
 FORMAT_VERSION = (
     3  # 2: calls fused operators, 3: AOTInductor package; older versions refuse them by their number
 )
-OPERATORS_VERSION = 2  # of the fused operators, `getOperatorsVersion` of the plugin
+OPERATORS_VERSION = 3  # of the fused operators, `getOperatorsVersion` of the plugin
 _OPTIONAL = ("operators", "container", "processor")  # keys that older files lack
 _GRID = "time_grid_"  # of a package: one entry for each number of substeps that it offers
 PACKAGE_SUFFIX = ".pt2"

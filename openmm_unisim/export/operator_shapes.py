@@ -29,7 +29,7 @@ def register_shapes() -> None:
     for function in (
         bond_graph, full_table, remove_rigid_motion, posterior_precision, linear, attention_layer, attention_radial,
         radial_sum, gated_head, embed_edges, neighbour_sum, embed_atoms, global_filter, describe_places,
-        restraint_variances, step_factor, gaussian_log_density, published_table,
+        restraint_variances, step_factor, gaussian_log_density, published_table, attend_radial,
     ):  # fmt: skip
         register_fake(f"openmm_unisim::{function.__name__}", function)
 
@@ -43,10 +43,12 @@ def bond_graph(bonds: Tensor, atoms: int) -> tuple[Tensor, Tensor, Tensor, Tenso
     return adjacency, distance, ends, apart, corners
 
 
-def full_table(copies: int, atoms: int) -> tuple[Tensor, Tensor]:
+def full_table(copies: int, atoms: int, *, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Index and mask."""
     size = (copies * atoms, atoms)
-    return torch.empty(size, dtype=torch.int64), torch.empty(size, dtype=torch.bool)
+    return torch.empty(size, dtype=torch.int64, device=device), torch.empty(
+        size, dtype=torch.bool, device=device
+    )
 
 
 def remove_rigid_motion(prediction: Tensor, reference: Tensor) -> Tensor:
@@ -76,6 +78,11 @@ def attention_layer(scalars: Tensor, vectors: Tensor, *others: Any) -> tuple[Ten
 def attention_radial(scalars: Tensor, vectors: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     """As the scalars and vectors."""
     return scalars.new_empty(scalars.shape), vectors.new_empty(vectors.shape)
+
+
+def attend_radial(nodes: Tensor, vectors: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    """Messages to scalars and to vectors."""
+    return vectors.new_empty((vectors.size(0), vectors.size(2))), vectors.new_empty(vectors.shape)
 
 
 def radial_sum(values: Tensor, *others: Any) -> Tensor:

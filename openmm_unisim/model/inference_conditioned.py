@@ -204,7 +204,7 @@ class PackedField(ConditionedField):
 
     def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
         """`ConditionedField.table`."""
-        index, mask = torch.ops.openmm_unisim.full_table(copies, atoms)
+        index, mask = torch.ops.openmm_unisim.full_table(copies, atoms, device=device)
         return NeighbourTable(index, mask, atoms)
 
     def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:

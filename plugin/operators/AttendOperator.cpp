@@ -1,5 +1,4 @@
-#include "Levels.h"
-#include "OperatorTools.h"
+#include "AttendInputs.h"
 #include <algorithm>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -14,81 +13,13 @@ namespace {
 using at::Tensor;
 using Pair = std::tuple<Tensor, Tensor>;
 using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
-const int64_t MOST_ARROWS = 3;
 const int64_t CHUNK_EDGES = 384; // filters of a chunk and their gradients stay in the second-level cache
-
-struct Inputs {
-    Tensor nodes, vectors, index, mask, edges, weight, bias, arrows, envelope;
-
-    Inputs(const Tensor& nodes, const Tensor& vectors, const Tensor& index, const Tensor& mask,
-            const Tensor& edges, const Tensor& weight, const Tensor& bias, const Tensor& arrows,
-            const Tensor& envelope)
-            : nodes(nodes.contiguous()), vectors(vectors.contiguous()), index(index.contiguous()),
-              mask(mask.contiguous()), edges(edges.contiguous()), weight(weight.contiguous()),
-              bias(bias.contiguous()), arrows(arrows.contiguous()), envelope(envelope.contiguous()) {
-        check();
-    }
-
-    int64_t atoms() const {
-        return vectors.size(0);
-    }
-    int64_t hidden() const {
-        return vectors.size(2);
-    }
-    int64_t slots() const {
-        return index.size(1);
-    }
-
-    void check() const {
-        TORCH_CHECK(vectors.dim() == 3 && vectors.size(1) == 3 && arrows.dim() == 4 && index.dim() == 2,
-                "openmm_unisim::attend takes vectors (n, 3, H), arrows (n, K, 3, W) and index (n, K).");
-        int64_t w = arrows.size(3), n = atoms(), k = slots(), rows = (3 + w) * hidden();
-        TORCH_CHECK(w >= 1 && w <= MOST_ARROWS, "openmm_unisim::attend handles 1 to ", MOST_ARROWS,
-                " vectors per edge, not ", w, "; use the plain layer.");
-        TORCH_CHECK(nodes.sizes() == at::IntArrayRef({n, (4 + w) * hidden()}) &&
-                            index.sizes() == at::IntArrayRef({n, k}) && mask.sizes() == index.sizes() &&
-                            envelope.sizes() == index.sizes() &&
-                            arrows.sizes() == at::IntArrayRef({n, k, 3, w}) && edges.dim() == 3 &&
-                            edges.size(0) == n && edges.size(1) == k &&
-                            weight.sizes() == at::IntArrayRef({rows, edges.size(2)}) &&
-                            bias.sizes() == at::IntArrayRef({rows}),
-                "openmm_unisim::attend was given arrays whose shapes don't agree; use EquivariantAttention.");
-        for (const Tensor& other : {vectors, edges, weight, bias, arrows, envelope})
-            TORCH_CHECK(other.scalar_type() == nodes.scalar_type(),
-                    "openmm_unisim::attend takes arrays of one floating-point type.");
-        TORCH_CHECK(index.scalar_type() == at::kLong && mask.scalar_type() == at::kBool,
-                "openmm_unisim::attend takes an int64 index and a bool mask.");
-        checkSources(index, n);
-    }
-
-    template <typename T>
-    AttendProblem<T> problem(const Tensor& panels, int64_t heads, bool vectorEnvelope) const {
-        TORCH_CHECK(heads > 0 && hidden() % heads == 0,
-                "openmm_unisim::attend takes channels that are a multiple of the heads.");
-        AttendProblem<T> p{};
-        p.slots = slots();
-        p.hidden = hidden();
-        p.heads = heads;
-        p.arrowCount = arrows.size(3);
-        p.features = edges.size(2);
-        p.vectorEnvelope = vectorEnvelope;
-        p.index = index.const_data_ptr<int64_t>();
-        p.mask = mask.const_data_ptr<bool>();
-        p.nodes = nodes.const_data_ptr<T>();
-        p.vectors = vectors.const_data_ptr<T>();
-        p.arrows = arrows.const_data_ptr<T>();
-        p.envelope = envelope.const_data_ptr<T>();
-        p.edges = edges.const_data_ptr<T>();
-        p.bias = bias.const_data_ptr<T>();
-        p.panels = panels.const_data_ptr<T>();
-        return p;
-    }
-};
 
 Pair attendOnCpu(const Tensor& nodes, const Tensor& vectors, const Tensor& index, const Tensor& mask,
         const Tensor& edges, const Tensor& weight, const Tensor& bias, const Tensor& arrows,
         const Tensor& envelope, int64_t heads, bool vectorEnvelope) {
-    Inputs in(nodes, vectors, index, mask, edges, weight, bias, arrows, envelope);
+    AttendInputs in(nodes, vectors, index, mask, edges, weight, bias, arrows, envelope);
+    checkSources(in.index, in.atoms());
     Tensor y = at::empty({in.atoms(), in.hidden()}, nodes.options()), big = at::empty_like(in.vectors);
     AT_DISPATCH_FLOATING_TYPES(nodes.scalar_type(), "attend", [&] {
         Tensor panels = packPanels(in.weight);
@@ -110,7 +41,7 @@ struct Share {
 /** Derivatives of the destinations [begin, end): added to `share`, and written to rows of their own in `g`.
  */
 template <typename T>
-void backwardShare(const Inputs& in, const AttendProblem<T>& p, const Tensor& transposed,
+void backwardShare(const AttendInputs& in, const AttendProblem<T>& p, const Tensor& transposed,
         AttendGradients<T> g, T* edges, int64_t begin, int64_t end, Share& share) {
     int64_t chunk = std::max<int64_t>(1, CHUNK_EDGES / std::max<int64_t>(1, p.slots));
     Tensor filters = at::empty({std::min(chunk, end - begin) * p.slots, p.width()}, in.nodes.options());
@@ -134,7 +65,7 @@ void backwardShare(const Inputs& in, const AttendProblem<T>& p, const Tensor& tr
 
 /** Derivatives by nodes, vectors, edges, weight, bias, arrows and envelope. */
 template <typename T>
-Gradients backward(const Inputs& in, const Tensor& yGradient, const Tensor& bigGradient, int64_t heads,
+Gradients backward(const AttendInputs& in, const Tensor& yGradient, const Tensor& bigGradient, int64_t heads,
         bool vectorEnvelope) {
     Tensor panels = packPanels(in.weight), gy = yGradient.contiguous(), gBig = bigGradient.contiguous();
     AttendProblem<T> p = in.problem<T>(panels, heads, vectorEnvelope);
@@ -168,7 +99,8 @@ Gradients attendBackwardOnCpu(const Tensor& yGradient, const Tensor& bigGradient
         const Tensor& vectors, const Tensor& index, const Tensor& mask, const Tensor& edges,
         const Tensor& weight, const Tensor& bias, const Tensor& arrows, const Tensor& envelope, int64_t heads,
         bool vectorEnvelope) {
-    Inputs in(nodes, vectors, index, mask, edges, weight, bias, arrows, envelope);
+    AttendInputs in(nodes, vectors, index, mask, edges, weight, bias, arrows, envelope);
+    checkSources(in.index, in.atoms());
     Gradients result;
     AT_DISPATCH_FLOATING_TYPES(nodes.scalar_type(), "attend_backward",
             [&] { result = backward<scalar_t>(in, yGradient, bigGradient, heads, vectorEnvelope); });

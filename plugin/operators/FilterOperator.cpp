@@ -55,9 +55,9 @@ Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& 
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    library.def(
-            "global_filter(Tensor scalars, Tensor vectors, Tensor observed, Tensor[] weights, SymInt copies) -> "
-            "Tensor");
+    library.def("global_filter(Tensor scalars, Tensor vectors, Tensor observed, Tensor[] weights, SymInt "
+                "copies) -> "
+                "Tensor");
 }
 
 TORCH_LIBRARY_IMPL(openmm_unisim, CPU, library) {

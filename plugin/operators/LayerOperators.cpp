@@ -1,3 +1,4 @@
+#include "LayerWeights.h"
 #include "Multiply.h"
 #include <algorithm>
 #include <torch/library.h>
@@ -29,16 +30,6 @@ Tensor linear(const Tensor& x, const Tensor& panels, const Tensor& bias) {
     });
     return result.view(shape);
 }
-
-/** The weights of a layer, in the order of openmm_unisim/model/inference.py. */
-struct LayerWeights {
-    Tensor normWeight, normBias, nodes, nodeBias, mix, output, outputBias;
-
-    explicit LayerWeights(at::TensorList w)
-            : normWeight(w[0]), normBias(w[1]), nodes(w[2]), nodeBias(w[3]), mix(w[4]), output(w[5]),
-              outputBias(w[6]) {
-    }
-};
 
 /** A layer around the messages that `p` describes; p.nodes and p.vectors are set here. */
 template <typename T>
@@ -133,7 +124,7 @@ template <typename T>
 RadialKnots<T> knotsOf(const Tensor& knots, double spacing, double decay, double slope) {
     TORCH_CHECK(knots.dim() == 3 && knots.size(0) >= 2 && knots.size(1) == 2 && knots.is_contiguous(),
             "A fused operator was given no radial table; prepare the module again.");
-    bool half = isHalf<T>(knots);
+    bool half = isHalf(knots, c10::CppTypeToScalarType<T>::value);
     return {half ? nullptr : knots.const_data_ptr<T>(), half ? halfNumbers(knots) : nullptr, knots.size(0),
             T(spacing), T(decay), T(slope)};
 }

@@ -37,10 +37,10 @@ struct AttendProblem {
     const T* distance;              // or tabulated filters, if `table` has knots
     RadialKnots<T> table;
 
-    int64_t parts() const {
+    constexpr int64_t parts() const { // constexpr: device code calls these, too
         return 2 + arrowCount;
     }
-    int64_t width() const { // of a row of filters
+    constexpr int64_t width() const { // of a row of filters
         return (1 + parts()) * hidden;
     }
 };

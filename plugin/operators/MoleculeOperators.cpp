@@ -7,7 +7,7 @@
  * in brackets):
  *
  *   bond_graph               [model.bond_graph.bond_distance, interpolant.covariance.restraints]
- *   full_table               [model.graph.full_table]
+ *   full_table               [model.graph.full_table], on any device
  *   remove_rigid_motion      [geometry.remove_rigid_motion]
  *   posterior_precision      [interpolant.covariance.posterior_precision]
  */
@@ -74,7 +74,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bondGraph(const Tensor& bonds
             integers(apart, {int64_t(apart.size())}), integers(centres, {int64_t(centres.size()) / 4, 4})};
 }
 
-std::tuple<Tensor, Tensor> fullTable(int64_t copies, int64_t atoms) {
+/** The index takes no array that could choose a device. */
+std::tuple<Tensor, Tensor> fullTable(int64_t copies, int64_t atoms, std::optional<at::Device> device) {
+    if (device.has_value() && !device->is_cpu()) {
+        auto options = at::TensorOptions(at::kLong).device(*device);
+        Tensor first = at::arange(copies, options).mul_(atoms).view({copies, 1, 1});
+        Tensor index = (first + at::arange(atoms, options)).expand({copies, atoms, atoms});
+        return {index.reshape({copies * atoms, atoms}),
+                at::ones({copies * atoms, atoms}, options.dtype(at::kBool))};
+    }
     Tensor index = at::empty({copies * atoms, atoms}, at::kLong);
     int64_t* to = index.data_ptr<int64_t>();
     for (int64_t row = 0; row < copies * atoms; row++)
@@ -272,7 +280,7 @@ Tensor posteriorPrecision(const Tensor& endPoint, const Tensor& initial, const T
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
     library.def("bond_graph(Tensor bonds, SymInt atoms) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
-    library.def("full_table(SymInt copies, SymInt atoms) -> (Tensor, Tensor)");
+    library.def("full_table(SymInt copies, SymInt atoms, *, Device? device=None) -> (Tensor, Tensor)");
     library.def("remove_rigid_motion(Tensor prediction, Tensor reference) -> Tensor");
     library.def("posterior_precision(Tensor end_point, Tensor initial, Tensor pairs, Tensor centres, "
                 "Tensor variances, Tensor rest, Tensor t, float sigma, float rigid_variance) -> Tensor");
@@ -285,7 +293,7 @@ TORCH_LIBRARY_IMPL(openmm_unisim, CPU, library) {
 }
 
 TORCH_LIBRARY_IMPL(openmm_unisim, CompositeExplicitAutograd, library) {
-    library.impl("full_table", fullTable); // takes no array that could choose a device
+    library.impl("full_table", fullTable);
 }
 
 } // namespace UniSimPlugin

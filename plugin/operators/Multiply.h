@@ -8,18 +8,6 @@
 /** Linear layers on packed weights, from one operator to another. */
 namespace UniSimPlugin {
 
-/** Whether weights are bfloat16 where the arrays are float; any other difference of types is an error. */
-template <typename T>
-bool isHalf(const at::Tensor& weights) {
-    const bool half = weights.scalar_type() == at::kBFloat16, single = std::is_same_v<T, float>;
-    const at::ScalarType own = c10::CppTypeToScalarType<T>::value;
-    TORCH_CHECK(half ? single : weights.scalar_type() == own,
-            "A fused operator was given weights of another type than its arrays; prepare the module again "
-            "after "
-            "changing its type.");
-    return half;
-}
-
 inline const Half* halfNumbers(const at::Tensor& weights) {
     return reinterpret_cast<const Half*>(weights.const_data_ptr<at::BFloat16>());
 }
@@ -27,7 +15,7 @@ inline const Half* halfNumbers(const at::Tensor& weights) {
 /** Fail unless `panels` holds a packed matrix (columns, inner) that arrays of T can be multiplied with. */
 template <typename T>
 void checkPanels(const at::Tensor& panels, int64_t inner, int64_t columns) {
-    const bool half = isHalf<T>(panels);
+    const bool half = isHalf(panels, c10::CppTypeToScalarType<T>::value);
     const int64_t depth = half ? (inner + 1) / 2 : inner;
     const int64_t width = half ? HALF_PANEL_OF_WEIGHTS : panelWidth(panels);
     TORCH_CHECK(panels.dim() == (half ? 4 : 3) && panels.size(1) == depth && panels.size(2) == width &&

@@ -30,6 +30,16 @@ inline void checkInference(const char* name, at::TensorList arrays) {
     }
 }
 
+/** Whether weights are bfloat16 where the arrays, of type `own`, are float; any other difference is an error.
+ */
+inline bool isHalf(const at::Tensor& weights, at::ScalarType own) {
+    const bool half = weights.scalar_type() == at::kBFloat16;
+    TORCH_CHECK(half ? own == at::kFloat : weights.scalar_type() == own,
+            "A fused operator was given weights of another type than its arrays; prepare the module again "
+            "after changing its type.");
+    return half;
+}
+
 /** Fail unless every slot names one of the atoms. */
 inline void checkSources(const at::Tensor& index, int64_t atoms) {
     const int64_t *sources = index.const_data_ptr<int64_t>(), *end = sources + index.numel();

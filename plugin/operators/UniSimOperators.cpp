@@ -3,7 +3,7 @@
 namespace UniSimPlugin {
 
 int getOperatorsVersion() {
-    return 2;
+    return 3;
 }
 
 } // namespace UniSimPlugin

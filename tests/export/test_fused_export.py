@@ -18,6 +18,7 @@ from openmm_unisim.model.conditioned import TIME_CENTRES
 from openmm_unisim.model.spread import SpreadHead
 from openmm_unisim.system import load_molecule
 
+from ..model.elsewhere import Elsewhere
 from .test_conditioned import CONFIG, PROTOCOL, tiny_field
 
 if not plugin.operators_are_built():
@@ -62,6 +63,20 @@ def test_the_same_substep_for_the_same_noise(files):
     size = (plain[0] - given["positions"]).abs().max()
     assert (fused[0] - plain[0]).abs().max() < 1e-5 * size
     assert torch.allclose(fused[1], plain[1], rtol=1e-5, atol=1e-3)
+
+
+def test_the_same_substep_on_a_device_without_kernels_of_ours(files):
+    """The whole scripted file; only the operators' forms for any device run."""
+    given = arguments()
+    with torch.no_grad():
+        module = load_model_file(files["fused"])[0]
+        expected = module.step(**given)
+        with Elsewhere() as mode:
+            found = module.step(**given)
+    assert {"attention_layer", "attend", "embed_edges", "step_factor", "full_table"} <= mode.seen
+    size = (expected[0] - given["positions"]).abs().max()
+    assert (found[0] - expected[0]).abs().max() < 1e-5 * size
+    assert torch.allclose(found[1], expected[1], rtol=1e-5, atol=1e-3)
 
 
 def test_the_same_drift(files):

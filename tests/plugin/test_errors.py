@@ -68,7 +68,7 @@ def rewritten(source, target, changes: dict) -> str:
         ({"container": "zip"}, "container 'zip', which isn't known"),
         ({"processor": "x86-64-v3"}, "has the container torchscript with processor 'x86-64-v3'"),
         ({"container": "aotinductor", "processor": "z80"}, "which its suffix doesn't say"),
-        ({"operators": "9"}, "needs version 9 of the fused operators, and this version has 2"),
+        ({"operators": "9"}, "needs version 9 of the fused operators, and this version has 3"),
         ({"format_version": "0"}, "is no format"),
         ({"masses": None}, "lacks the metadata masses"),
         ({"conditioned_on_initial": None}, "lacks the metadata conditioned_on_initial"),
