@@ -17,7 +17,7 @@ from openmm import unit
 from ..errors import CheckpointError, ConfigError, NonFiniteError
 from ..provenance import provenance
 from ..repair import repair_structure
-from ..system import FORCE_FIELD, HYDROGEN_MASS, Molecule, create_system, get_platform, load_molecule
+from ..system import HYDROGEN_MASS, Molecule, create_system, get_platform, load_molecule
 from . import trajectory_file
 
 SMALL_MOLECULE = 50  # atoms; below this the Reference platform is faster than CPU (shared training facts)
@@ -154,7 +154,7 @@ def _attributes(config: GenerateConfig, molecule: Molecule) -> dict:
         "friction_per_ps": config.friction,
         "hydrogen_mass_Da": HYDROGEN_MASS,
         "constraints": "none",
-        "force_field": FORCE_FIELD,
+        "force_field": molecule.force_field,
         "provenance": provenance(seed=config.seed),
     }
 
