@@ -203,7 +203,13 @@ def _load_amber(path: Path) -> Molecule:
         raise StructureError(
             f"'{path}' can't be read as an Amber topology ({error}); check the file."
         ) from error
-    return Molecule(path.stem, structure.topology, np.asarray(structure.coordinates) * 0.1, structure, f"Amber file {path.name}")
+    return Molecule(
+        path.stem,
+        structure.topology,
+        np.asarray(structure.coordinates) * 0.1,
+        structure,
+        f"Amber file {path.name}",
+    )
 
 
 def check_structure(molecule: Molecule) -> None:

@@ -111,4 +111,3 @@ def _matched(template: Any, skeleton: Any) -> Any | None:
     ordered = Chem.RenumberAtoms(template, list(match))
     Chem.SanitizeMol(ordered)
     return ordered
-

@@ -29,7 +29,15 @@ from ..errors import DataError, OutputError
 from .labels.source import Labels
 from .off_equilibrium import FrameBlock
 
-__all__ = ["LabelSet", "append_frames", "append_labels", "create", "labels_of", "read_frames", "read_progress"]
+__all__ = [
+    "LabelSet",
+    "append_frames",
+    "append_labels",
+    "create",
+    "labels_of",
+    "read_frames",
+    "read_progress",
+]
 
 FORMAT = "openmm_unisim.labels"
 FORMAT_VERSION = 1
@@ -130,9 +138,7 @@ def labels_of(path: str | Path, source: str) -> LabelSet:
         positions = file["positions"][: len(energies)]
         attributes, reference = json.loads(file.attrs["metadata"]), str(group.attrs["reference"])
     good = np.isfinite(energies) & np.isfinite(forces).all((1, 2))
-    return LabelSet(
-        positions[good], energies[good], forces[good], int((~good).sum()), reference, attributes
-    )
+    return LabelSet(positions[good], energies[good], forces[good], int((~good).sum()), reference, attributes)
 
 
 def _growing(group: Any, name: str, shape: tuple[int, ...], kind: str) -> None:
@@ -175,5 +181,7 @@ def _opened(path: str | Path) -> h5py.File:
         raise DataError(f"'{path}' is damaged or no HDF5 file ({error}); make it again.") from error
     if file.attrs.get("format") != FORMAT or int(file.attrs.get("format_version", 0)) > FORMAT_VERSION:
         file.close()
-        raise DataError(f"'{path}' is not a label file of this program (or of a newer one); see docs/data.md.")
+        raise DataError(
+            f"'{path}' is not a label file of this program (or of a newer one); see docs/data.md."
+        )
     return file

@@ -22,13 +22,21 @@ from ..errors import DataError, StructureError, UnknownElementError
 from ..provenance import provenance, sha256_of_file
 from ..system import Molecule, load_molecule
 
-__all__ = ["GAFF_ELEMENTS", "SMALL_MOLECULE_FORCE_FIELD", "load_small_molecule", "parameterise", "rdkit_molecule"]
+__all__ = [
+    "GAFF_ELEMENTS",
+    "SMALL_MOLECULE_FORCE_FIELD",
+    "load_small_molecule",
+    "parameterise",
+    "rdkit_molecule",
+]
 
 SMALL_MOLECULE_FORCE_FIELD = "GAFF2 with AM1-BCC charges"
 GAFF_ELEMENTS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
 _SEED = 7  # of the 3-D embedding
 _RESIDUE = "LIG"
-_RADII = "mbondi2"  # the Born radii that OBC2 was fitted with (Onufriev, Bashford, Case, Proteins 55 (2004) 383)
+_RADII = (
+    "mbondi2"  # the Born radii that OBC2 was fitted with (Onufriev, Bashford, Case, Proteins 55 (2004) 383)
+)
 _SUFFIXES = (".prmtop", ".inpcrd")
 _TIMEOUT = 3600  # s; sqm takes seconds at 20 atoms
 
@@ -50,13 +58,12 @@ def rdkit_molecule(smiles: str, *, embed: bool = True) -> Any:
         If the SMILES is wrong, can't be embedded, or has an element that GAFF2 lacks.
     """
     try:
-        from rdkit import Chem, RDLogger
+        from rdkit import Chem, rdBase
         from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
     except ImportError as error:
         raise DataError("Small molecules need RDKit; run `pip install rdkit`.") from error
-    RDLogger.DisableLog("rdApp.*")  # its complaint comes as our error
-    parsed = Chem.MolFromSmiles(smiles)
-    RDLogger.EnableLog("rdApp.*")
+    with rdBase.BlockLogs():  # its complaint comes as our error
+        parsed = Chem.MolFromSmiles(smiles)
     if parsed is None or parsed.GetNumAtoms() == 0:
         raise StructureError(f"'{smiles}' is no SMILES that RDKit can read; correct it.")
     molecule = Chem.AddHs(parsed)
@@ -162,7 +169,9 @@ def _run_amber(molecule: Any, smiles: str, folder: Path, tools: dict[str, str]) 
     molecule.SetProp("_Name", _RESIDUE)
     (folder / "in.sdf").write_text(Chem.MolToMolBlock(molecule) + "$$$$\n")
     charge = Chem.GetFormalCharge(molecule)
-    command = f"-i in.sdf -fi sdf -o {_RESIDUE}.mol2 -fo mol2 -c bcc -at gaff2 -nc {charge} -rn {_RESIDUE} -dr no"
+    command = (
+        f"-i in.sdf -fi sdf -o {_RESIDUE}.mol2 -fo mol2 -c bcc -at gaff2 -nc {charge} -rn {_RESIDUE} -dr no"
+    )
     _run([tools["antechamber"], *command.split()], folder, f"{_RESIDUE}.mol2", smiles)
     command = f"-i {_RESIDUE}.mol2 -f mol2 -o {_RESIDUE}.frcmod -s gaff2"
     _run([tools["parmchk2"], *command.split()], folder, f"{_RESIDUE}.frcmod", smiles)
@@ -200,8 +209,13 @@ def _check_order(prmtop: Path, molecule: Any, smiles: str) -> None:
     written = load_molecule(prmtop)
     wanted = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     bonds = {tuple(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx()))) for b in molecule.GetBonds()}
-    if written.atomic_numbers.tolist() != wanted or {tuple(sorted(b)) for b in written.bonds.tolist()} != bonds:
-        raise DataError(f"tleap reordered the atoms or bonds of '{smiles}'; report this version of AmberTools.")
+    if (
+        written.atomic_numbers.tolist() != wanted
+        or {tuple(sorted(b)) for b in written.bonds.tolist()} != bonds
+    ):
+        raise DataError(
+            f"tleap reordered the atoms or bonds of '{smiles}'; report this version of AmberTools."
+        )
 
 
 def _write_record(prmtop: Path, smiles: str, molecule: Any) -> None:

@@ -26,7 +26,9 @@ class OpenMMSource:
     def __init__(self, molecule: Molecule, environment: str, name: str) -> None:
         self.name = name
         version = package_versions(("openmm",))["openmm"]
-        self.reference = f"{molecule.force_field}, {environment}, no cutoff; OpenMM {version}, Reference platform"
+        self.reference = (
+            f"{molecule.force_field}, {environment}, no cutoff; OpenMM {version}, Reference platform"
+        )
         system = create_system(molecule, environment)
         # Reference: double precision, and the fastest below 50 atoms
         self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), get_platform("Reference"))
