@@ -124,9 +124,7 @@ def _thinned(
     own = stretch.attributes["frame_spacing_ps"]
     stride = spacing / own
     if abs(stride - round(stride)) > 1e-6 or round(stride) < 1:
-        raise DataError(
-            f"A spacing of {spacing} ps is no multiple of that of '{path}', {own} ps."
-        )
+        raise DataError(f"A spacing of {spacing} ps is no multiple of that of '{path}', {own} ps.")
     frames = stretch.positions[:: round(stride)].astype(np.float64)
     target = frames[0] - frames[0].mean(0) if reference is None else reference * PRECISION
     aligned = superpose(torch.from_numpy(frames), torch.from_numpy(target)[None].expand(len(frames), -1, -1))

@@ -1,11 +1,12 @@
 """The manifest: what files of data there are, with hashes and checks; one JSON file beside them.
 
 ``files`` maps a path, relative to the manifest, to what is known of it; ``failures`` maps a task to the error that
-ended it (a task that succeeds later is taken out); ``totals`` sums up. The file is replaced in one rename at each change.
+ended it (a task that succeeds later is taken out); ``totals`` sums up. Each change replaces the file in one rename.
 """
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from ..errors import DataError, OutputError
 from ..provenance import provenance, sha256_of_file
 from . import archive, label_file, trajectory_file
 from .checks import check_trajectory
-from .molecule_list import listed
+from .molecule_list import find_entry, listed
+from .molecule_source import load_entry
 
-__all__ = ["Manifest", "describe"]
+__all__ = ["Manifest", "archive_groups", "check_files", "describe"]
 
 FORMAT = "openmm_unisim.manifest"
 
@@ -163,3 +165,50 @@ class Manifest:
             raise OutputError(
                 f"'{self.path}' can't be written ({error}); check the folder's permissions and free space."
             ) from error
+
+
+def check_files(
+    paths: Iterable[Path], manifest: Manifest, parameters: Path, report: Callable[[Path, str], None]
+) -> None:
+    """Describe files and enter them in a manifest; so files made elsewhere are adopted.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    manifest : Manifest
+    parameters : Path
+        Folder of small molecules' Amber files, for the handedness of the built structure.
+    report : callable (path, failed checks)
+    """
+    for path in paths:
+        description = describe(path, _built_positions(path, parameters))
+        manifest.record(path, description)
+        report(path, ", ".join(description.get("checks", {}).get("failed", [])))
+
+
+def _built_positions(path: Path, parameters: Path) -> NDArray[np.floating] | None:
+    """Of a listed molecule whose trajectory has the atoms in our order; None otherwise."""
+    try:
+        attributes = trajectory_file.read_progress(path)[2]
+        entry = find_entry(attributes["name"])
+    except (
+        DataError
+    ):  # another kind of file, or a molecule of the user's own: the first frame's hand is taken
+        return None
+    molecule = load_entry(entry, parameters)
+    same = molecule.atomic_numbers.tolist() == attributes["atomic_numbers"]
+    return molecule.positions if same else None
+
+
+def archive_groups(manifest: Manifest, names: set[str]) -> dict[str, list[Path]]:
+    """Trajectories fit for the archive, by the file they go to: one a molecule, environment and temperature.
+
+    Files that failed a check, or aren't complete, stay out; so do hot runs, which only donate starts.
+    """
+    groups: dict[str, list[Path]] = {}
+    for key, entry in manifest.files.items():
+        usable = entry["kind"] == "trajectory" and entry["complete"] and entry["checks"]["passed"]
+        if usable and entry["molecule"] in names:
+            stem = f"{entry['molecule']}.{entry['environment']}.{entry['temperature_K']:g}K.h5"
+            groups.setdefault(stem, []).append(manifest.path.parent / key)
+    return groups
