@@ -16,7 +16,7 @@ Attributes: format, `precision_nm`, `metadata` (JSON: the first file's, with `fr
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,13 +179,13 @@ def read(path: str | Path) -> ArchivedFrames:
 
 
 def write_within(
-    groups: dict[str, Sequence[Path]], folder: Path, total_mb: float, each_mb: float
+    groups: Mapping[str, Sequence[Path]], folder: Path, total_mb: float, each_mb: float
 ) -> dict[str, tuple[float, int]]:
     """Archive many groups of walkers within a budget: at 5 ps, or 10 ps where that is too large.
 
     Parameters
     ----------
-    groups : dict
+    groups : mapping
         Name of the archive file to its trajectory files.
     folder : Path
     total_mb, each_mb : float
@@ -202,12 +202,12 @@ def write_within(
         If the widest spacing doesn't fit, naming what is too large.
     """
     written: dict[str, tuple[float, int]] = {}
-    for spacing in SPACINGS:
-        for name, paths in groups.items():
-            size = written.get(name, (0.0, 0))[1]
-            if written and size <= each_mb * MEGABYTE and _total(written) <= total_mb * MEGABYTE:
-                continue
-            written[name] = (spacing, write(paths, folder / name, spacing))
+    for name, paths in groups.items():
+        written[name] = (SPACINGS[0], write(paths, folder / name, SPACINGS[0]))
+    for spacing in SPACINGS[1:]:
+        for name, paths in sorted(groups.items(), key=lambda item: -written[item[0]][1]):  # the largest first
+            if written[name][1] > each_mb * MEGABYTE or _total(written) > total_mb * MEGABYTE:
+                written[name] = (spacing, write(paths, folder / name, spacing))
     for name, (spacing, size) in written.items():
         if size > each_mb * MEGABYTE:
             raise DataError(

@@ -24,8 +24,8 @@ _RATES = {
 BYTES_PER_ATOM = 3.3  # of an archived frame, docs/data.md
 _UNSTORED = {
     "built": 0.15,
-    "hot": 0.75,
-    "other-environment": 0.75,
+    "hot": 0.17,
+    "other-environment": 0.17,
 }  # ns a walker: equilibration, frames to start from
 LABEL_FRAMES = {
     "ff14sb-obc2": 1024, "ff14sb-vacuum": 1024, "gaff2-obc2": 1024, "gaff2-vacuum": 1024, "mmff94": 1024,

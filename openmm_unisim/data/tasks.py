@@ -23,7 +23,12 @@ from .plan import DataPlan, TrajectoryPlan
 __all__ = ["LabelTask", "Task", "TaskResult", "TrajectoryTask", "run_task", "tasks_of"]
 
 _OTHER = {"vacuum": "obc2", "obc2": "vacuum"}
-_DONOR_NS = 0.5  # length of the run whose frames others start from
+_DONOR: dict[str, Any] = {
+    "nanoseconds": 0.1,
+    "scramble_time": 20.0,
+    "equilibration_time": 20.0,
+    "block": 100,
+}  # others start from it
 _RESTART_EQUILIBRATION = 5.0  # ps: kinetic and bond energy forget in about 1/friction = 1 ps
 _HOT = 600.0  # K
 
@@ -96,7 +101,7 @@ class TrajectoryTask:
             / "donors"
             / f"{self.molecule}.{environment}.{temperature:g}K.seed{self.seed}.h5"
         )
-        config = GenerateConfig(self.molecule, environment, _DONOR_NS, self.seed, temperature, block=100)
+        config = GenerateConfig(self.molecule, environment, seed=self.seed, temperature=temperature, **_DONOR)
         return generate(config, path, _until(deadline), molecule)
 
 
