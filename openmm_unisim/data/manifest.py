@@ -34,6 +34,8 @@ def describe(path: Path, structure: NDArray[np.floating] | None = None) -> dict[
     structure : ndarray, shape (n_atoms, 3), optional
         For the check of handedness (`check_trajectory`).
     """
+    if not path.is_file():
+        raise DataError(f"There is no file '{path}' to describe; check the path.")
     common = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
     if archive.is_archive(path):
         frames = archive.read(path)
@@ -203,12 +205,13 @@ def _built_positions(path: Path, parameters: Path) -> NDArray[np.floating] | Non
 def archive_groups(manifest: Manifest, names: set[str]) -> dict[str, list[Path]]:
     """Trajectories fit for the archive, by the file they go to: one a molecule, environment and temperature.
 
-    Files that failed a check, or aren't complete, stay out; so do hot runs, which only donate starts.
+    Files that failed a check, or aren't complete, stay out; so do the short runs in `donors`, which
+    only give starts.
     """
     groups: dict[str, list[Path]] = {}
     for key, entry in manifest.files.items():
         usable = entry["kind"] == "trajectory" and entry["complete"] and entry["checks"]["passed"]
-        if usable and entry["molecule"] in names:
+        if usable and Path(key).parent.name != "donors" and entry["molecule"] in names:
             stem = f"{entry['molecule']}.{entry['environment']}.{entry['temperature_K']:g}K.h5"
             groups.setdefault(stem, []).append(manifest.path.parent / key)
     return groups

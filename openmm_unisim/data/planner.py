@@ -181,8 +181,8 @@ def _trajectories(
 
 
 def _label_hours(molecules: Sequence[Sized]) -> float:
-    """Core-hours of labels: GFN2-xTB (117 a second at 22 atoms, falling as n^2.2) and MD between frames."""
-    xtb = sum(LABEL_FRAMES["gfn2-xtb"] / (117.0 * (22.0 / m.n_atoms) ** 2.2) for m in molecules)
+    """Core-hours of labels: GFN2-xTB (135 a second at 22 atoms, falling as n^2.6) and MD between frames."""
+    xtb = sum(LABEL_FRAMES["gfn2-xtb"] / (135.0 * (22.0 / m.n_atoms) ** 2.6) for m in molecules)
     nanoseconds = 0.1  # of MD for 64 frames, at 1 fs
     frames = max(LABEL_FRAMES.values()) / 64
     md = sum(

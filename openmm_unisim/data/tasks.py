@@ -214,7 +214,9 @@ def tasks_of(plan: DataPlan, entries: Iterable[Entry], folder: Path, parameters:
     entries : iterable of Entry
         Others in the plan are left out: this is where a split is chosen.
     folder, parameters : Path
+        Made absolute: a worker may be started elsewhere.
     """
+    here, files = str(Path(folder).resolve()), str(Path(parameters).resolve())
     chosen = {entry.name for entry in entries}
     walkers: list[tuple[int, Task]] = []
     for part in plan.trajectories:
@@ -223,9 +225,9 @@ def tasks_of(plan: DataPlan, entries: Iterable[Entry], folder: Path, parameters:
                 continue
             for number in range(part.walkers):
                 seed = part.first_seed + number
-                walkers.append((number, TrajectoryTask(name, part, seed, str(folder), str(parameters))))
+                walkers.append((number, TrajectoryTask(name, part, seed, here, files)))
     labels: list[Task] = [
-        LabelTask(name, tuple(part.frames.items()), part.seed, str(folder), str(parameters))
+        LabelTask(name, tuple(part.frames.items()), part.seed, here, files)
         for part in plan.labels
         for name in part.molecules
         if name in chosen
