@@ -142,8 +142,9 @@ def labels_of(path: str | Path, source: str) -> LabelSet:
 
 
 def _growing(group: Any, name: str, shape: tuple[int, ...], kind: str) -> None:
+    # chunks of a block: a chunk that grew would leave its old bytes behind in the file
     group.create_dataset(
-        name, (0, *shape), kind, maxshape=(None, *shape), chunks=(128, *shape), **_COMPRESSION
+        name, (0, *shape), kind, maxshape=(None, *shape), chunks=(64, *shape), **_COMPRESSION
     )
 
 
