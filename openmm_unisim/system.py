@@ -43,12 +43,15 @@ class Molecule:
     positions : ndarray, shape (n_atoms, 3), nm
     parmed_structure : parmed.Structure or None
         Set when the molecule came from Amber files: its own force-field parameters.
+    force_field : str
+        What data made of it say about their force field.
     """
 
     name: str
     topology: app.Topology
     positions: np.ndarray
     parmed_structure: Any = field(default=None, repr=False)
+    force_field: str = FORCE_FIELD
 
     @property
     def atomic_numbers(self) -> np.ndarray:
@@ -200,7 +203,13 @@ def _load_amber(path: Path) -> Molecule:
         raise StructureError(
             f"'{path}' can't be read as an Amber topology ({error}); check the file."
         ) from error
-    return Molecule(path.stem, structure.topology, np.asarray(structure.coordinates) * 0.1, structure)
+    return Molecule(
+        path.stem,
+        structure.topology,
+        np.asarray(structure.coordinates) * 0.1,
+        structure,
+        f"Amber file {path.name}",
+    )
 
 
 def check_structure(molecule: Molecule) -> None:
@@ -251,6 +260,8 @@ def create_system(
     if molecule.parmed_structure is not None:
         implicit = app.OBC2 if environment == "obc2" else None
         system = molecule.parmed_structure.createSystem(implicitSolvent=implicit, **options)
+        for force in system.getForces():
+            force.setForceGroup(0)  # ParmEd gives each term a group, and angles that of the solvent
     else:
         files = [FORCE_FIELD] + (["implicit/obc2.xml"] if environment == "obc2" else [])
         try:

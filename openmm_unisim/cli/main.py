@@ -15,7 +15,17 @@ from ..errors import UniSimError
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = ("generate", "train", "export", "simulate", "evaluate", "benchmark", "models")
+COMMANDS = (
+    "generate",
+    "data",
+    "parameterise",
+    "train",
+    "export",
+    "simulate",
+    "evaluate",
+    "benchmark",
+    "models",
+)
 USER_ERROR = 2  # exit status of an error that the user can cure
 INTERRUPTED = 130
 

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from openmm import unit
 
 from ..errors import DataError
-from ..system import create_system, get_platform, load_molecule
+from ..system import Molecule, create_system, get_platform, load_molecule
 from .trajectory_file import Trajectory
 
 __all__ = ["recomputed_forces"]
 
 
 def recomputed_forces(
-    trajectory: Trajectory, stride: int = 1, platform: str = "Reference"
+    trajectory: Trajectory, stride: int = 1, platform: str = "Reference", molecule: Molecule | None = None
 ) -> NDArray[np.float32]:
     """Forces of the frames under the force field and environment that the file names.
 
@@ -25,6 +25,8 @@ def recomputed_forces(
         Every `stride`-th frame.
     platform : str
         OpenMM's name.
+    molecule : Molecule, optional
+        Of frames that name a listed small molecule (`molecule_source.load_entry` gives it).
 
     Returns
     -------
@@ -36,7 +38,7 @@ def recomputed_forces(
         If what the file names (a sequence, or the path of a structure) isn't the molecule of the frames any more.
     """
     attributes = trajectory.attributes
-    molecule = load_molecule(attributes["molecule"])
+    molecule = molecule or load_molecule(attributes["molecule"])
     if list(molecule.atomic_numbers) != list(attributes["atomic_numbers"]):
         raise DataError(
             f"'{attributes['molecule']}' has other atoms now than these frames; restore the structure."

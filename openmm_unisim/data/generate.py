@@ -17,8 +17,9 @@ from openmm import unit
 from ..errors import CheckpointError, ConfigError, NonFiniteError
 from ..provenance import provenance
 from ..repair import repair_structure
-from ..system import FORCE_FIELD, HYDROGEN_MASS, Molecule, create_system, get_platform, load_molecule
+from ..system import HYDROGEN_MASS, Molecule, create_system, get_platform, load_molecule
 from . import trajectory_file
+from .start_frames import StartFrames
 
 SMALL_MOLECULE = 50  # atoms; below this the Reference platform is faster than CPU (shared training facts)
 
@@ -46,6 +47,13 @@ class GenerateConfig:
         Frames between writes.
     repair : bool
         Complete a PDB or mmCIF file first (`repair_structure`).
+    start_from : str
+        Trajectory file of this molecule (hot, or of another environment), in the output's folder unless absolute, whose
+        frames the walker starts from; empty: the built structure. Pairs of such a walker are no equilibrium pairs
+        and are never reversed in time, but each is a draw of the end given its start.
+    segment_time : float
+        ps between restarts from another frame of `start_from`, drawn at random; each restart is followed by
+        `equilibration_time`. 0: one start.
     """
 
     molecule: str
@@ -62,6 +70,8 @@ class GenerateConfig:
     platform: str = "auto"
     block: int = 500
     repair: bool = False
+    start_from: str = ""
+    segment_time: float = 0.0
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -80,6 +90,19 @@ class GenerateConfig:
             raise ConfigError(
                 f"frame_spacing = {self.frame_spacing} ps is no multiple of {self.time_step} ps."
             )
+        segments = self.segment_time / self.frame_spacing
+        if self.segment_time < 0 or abs(segments - round(segments)) > 1e-6:
+            raise ConfigError(
+                f"segment_time = {self.segment_time} ps is no multiple of frame_spacing = {self.frame_spacing} ps."
+            )
+        if self.segment_time > 0 and self.n_frames % self.segment_frames:
+            raise ConfigError(
+                f"nanoseconds = {self.nanoseconds:g} is no whole number of segments of {self.segment_time:g} ps."
+            )
+        if self.segment_time > 0 and not self.start_from:
+            raise ConfigError(
+                f"segment_time = {self.segment_time} ps needs start_from, the file of frames to restart from."
+            )
 
     def load(self) -> Molecule:
         """The molecule, repaired if that is asked for."""
@@ -90,11 +113,18 @@ class GenerateConfig:
         """Frames in the finished file."""
         return round(self.nanoseconds * 1000 / self.frame_spacing)
 
+    @property
+    def segment_frames(self) -> int:
+        """Frames between restarts; 0 for one start."""
+        return round(self.segment_time / self.frame_spacing)
+
 
 Progress = Callable[[int, int, float], None]
 
 
-def generate(config: GenerateConfig, path: Path, progress: Progress | None = None) -> Path:
+def generate(
+    config: GenerateConfig, path: Path, progress: Progress | None = None, molecule: Molecule | None = None
+) -> Path:
     """Run one walker, or continue it, until `path` holds the requested frames.
 
     Parameters
@@ -103,6 +133,9 @@ def generate(config: GenerateConfig, path: Path, progress: Progress | None = Non
     path : Path
         HDF5 file; an existing one of the same settings is continued from its checkpoint.
     progress : callable (frames_done, frames_total, ns_per_day), optional
+        Called after each write; it may raise to stop, and what was written stays.
+    molecule : Molecule, optional
+        Where `config.molecule` is only its name; otherwise it is loaded as `config` says.
 
     Returns
     -------
@@ -110,18 +143,29 @@ def generate(config: GenerateConfig, path: Path, progress: Progress | None = Non
         The file.
     """
     config.check()
-    molecule = config.load()
+    molecule = molecule or config.load()
+    starts = (
+        StartFrames.read(path.parent / config.start_from, molecule, config.seed)
+        if config.start_from
+        else None
+    )
     context = _context(config, molecule)
     if path.exists():
-        done = _resume(config, path, context)
+        done = _resume(config, path, context, starts)
     else:
-        trajectory_file.create(path, _attributes(config, molecule))
-        _start(config, molecule, context)
+        trajectory_file.create(path, _attributes(config, molecule, starts))
         done = 0
+    if done == 0:
+        _start(config, molecule, context, starts)
     steps = round(config.frame_spacing / config.time_step)
     began, first = time.perf_counter(), done
     while done < config.n_frames:
         count = min(config.block, config.n_frames - done)
+        if starts is not None and config.segment_frames:
+            into = done % config.segment_frames
+            if into == 0 and done > 0:
+                starts.restart(context, config.equilibration_time, done // config.segment_frames)
+            count = min(count, config.segment_frames - into)
         positions, energies = _run_block(context, count, steps)
         trajectory_file.append(path, positions, energies, context.createCheckpoint())
         done += count
@@ -143,7 +187,8 @@ def _context(config: GenerateConfig, molecule: Molecule) -> openmm.Context:
     return openmm.Context(system, integrator, platform, properties)
 
 
-def _attributes(config: GenerateConfig, molecule: Molecule) -> dict:
+def _attributes(config: GenerateConfig, molecule: Molecule, starts: StartFrames | None) -> dict:
+    extra = {} if starts is None else {"start_sha256": starts.sha256}
     return {
         **asdict(config),
         "name": molecule.name,
@@ -154,13 +199,21 @@ def _attributes(config: GenerateConfig, molecule: Molecule) -> dict:
         "friction_per_ps": config.friction,
         "hydrogen_mass_Da": HYDROGEN_MASS,
         "constraints": "none",
-        "force_field": FORCE_FIELD,
+        "force_field": molecule.force_field,
+        "reversible": starts is None,
+        "segment_frames": config.segment_frames,
         "provenance": provenance(seed=config.seed),
+        **extra,
     }
 
 
-def _start(config: GenerateConfig, molecule: Molecule, context: openmm.Context) -> None:
-    """Minimise, decorrelate by a hot start, equilibrate."""
+def _start(
+    config: GenerateConfig, molecule: Molecule, context: openmm.Context, starts: StartFrames | None
+) -> None:
+    """Minimise, decorrelate by a hot start, equilibrate; or start from a given frame."""
+    if starts is not None:
+        starts.restart(context, config.equilibration_time, 0)
+        return
     integrator = context.getIntegrator()
     context.setPositions(molecule.positions)
     openmm.LocalEnergyMinimizer.minimize(context, 10.0)
@@ -173,7 +226,7 @@ def _start(config: GenerateConfig, molecule: Molecule, context: openmm.Context) 
     integrator.step(round(config.equilibration_time / config.time_step))
 
 
-def _resume(config: GenerateConfig, path: Path, context: openmm.Context) -> int:
+def _resume(config: GenerateConfig, path: Path, context: openmm.Context, starts: StartFrames | None) -> int:
     done, checkpoint, attributes = trajectory_file.read_progress(path)
     for name, value in asdict(config).items():
         begun_with = attributes.get(
@@ -184,10 +237,11 @@ def _resume(config: GenerateConfig, path: Path, context: openmm.Context) -> int:
                 f"'{path}' was begun with {name} = {begun_with!r}, not {value!r}; "
                 "use its settings or another file."
             )
+    if starts is not None and attributes["start_sha256"] != starts.sha256:
+        raise CheckpointError(
+            f"'{path}' was begun from another '{config.start_from}'; restore it or start anew."
+        )
     if done == 0:
-        path.unlink()
-        trajectory_file.create(path, attributes)
-        _start(config, config.load(), context)
         return 0
     try:
         context.loadCheckpoint(checkpoint)

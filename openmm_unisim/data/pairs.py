@@ -4,7 +4,7 @@ Lengths change here from nm (files) to angstrom (networks): this is the reader's
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from ..errors import DataError
 from ..geometry import superpose, superposition
 from ..provenance import sha256_of_file
 from ..units import ANGSTROM_PER_NM
-from . import trajectory_file
 from .equivalent_hydrogens import match_hydrogens, methyl_groups
+from .stretches import read_stretches
 
 
 class Pair(NamedTuple):
@@ -34,6 +34,9 @@ class PairSource:
     ----------
     name : str
     walkers : list of Tensor, shape (n_frames, n_atoms, 3), angstrom
+        Unbroken stretches: a file whose walker was restarted from other frames gives several.
+    reversible : list of bool
+        Whether each stretch is equilibrium dynamics, whose pairs may be reversed in time.
     atomic_numbers : Tensor, shape (n_atoms,), int64
     bonds : Tensor, shape (n_bonds, 2), int64
     frame_spacing : float, ps
@@ -50,10 +53,14 @@ class PairSource:
     frame_spacing: float
     attributes: dict
     hashes: dict[str, str]
+    reversible: list[bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.reversible = self.reversible or [True] * len(self.walkers)
 
     @classmethod
     def load(cls, paths: Sequence[str | Path]) -> "PairSource":
-        """Read the walkers of one molecule.
+        """Read the walkers of one molecule, from trajectory files or from the archive.
 
         Raises
         ------
@@ -62,7 +69,7 @@ class PairSource:
         """
         if not paths:
             raise DataError("No trajectory files were given; run `openmm-unisim generate` first.")
-        walkers, hashes, first = [], {}, None
+        walkers, reversible, hashes, first = [], [], {}, None
         shared = (
             "atomic_numbers",
             "bonds",
@@ -73,20 +80,22 @@ class PairSource:
             "friction_per_ps",
         )
         for path in sorted(str(p) for p in paths):
-            trajectory = trajectory_file.read(path)
-            attributes = trajectory.attributes
-            first = first or attributes
-            for key in shared:
-                if attributes[key] != first[key]:
-                    raise DataError(
-                        f"'{path}' differs from the other walkers in {key}; give the walkers of one protocol."
-                    )
-            walkers.append(torch.from_numpy(trajectory.positions * ANGSTROM_PER_NM))
+            for stretch in read_stretches(path):
+                attributes = stretch.attributes
+                first = first or attributes
+                for key in shared:
+                    if attributes[key] != first[key]:
+                        raise DataError(
+                            f"'{path}' differs from the other walkers in {key}; give the walkers of one protocol."
+                        )
+                walkers.append(torch.from_numpy(stretch.positions * ANGSTROM_PER_NM))
+                reversible.append(stretch.reversible)
             hashes[Path(path).name] = sha256_of_file(path)
-        assert first is not None
+        if first is None:
+            raise DataError(f"The files of which '{paths[0]}' is one hold no frames; generate them first.")
         return cls(
             first["name"], walkers, torch.tensor(first["atomic_numbers"]), torch.tensor(first["bonds"]),
-            float(first["frame_spacing_ps"]), first, hashes,
+            float(first["frame_spacing_ps"]), first, hashes, reversible,
         )  # fmt: skip
 
     def lag_frames(self, lag_time: float) -> int:
@@ -102,7 +111,8 @@ class PairSource:
 class PairSampler:
     """Draws batches of pairs at random, forward or reversed in time with equal chance.
 
-    Reversal is valid because the dynamics is reversible at equilibrium; it doubles the data.
+    Reversal is valid because the dynamics is reversible at equilibrium; it doubles the data. Pairs of walkers that
+    didn't start from equilibrium are drawn forward only.
 
     Parameters
     ----------
@@ -124,16 +134,18 @@ class PairSampler:
                 f"A walker of '{source.name}' is shorter than the lag of {lag_time} ps; generate more."
             )
         self.frames = torch.cat(source.walkers)
-        offsets, start = [], 0
-        for walker, length in zip(source.walkers, lengths):
+        offsets, reversible, start = [], [], 0
+        for walker, length, both_ways in zip(source.walkers, lengths, source.reversible):
             offsets.append(torch.arange(start, start + length))
+            reversible.append(torch.full((length,), both_ways))
             start += len(walker)
-        self.starts = torch.cat(offsets)
+        self.starts, self.reversible = torch.cat(offsets), torch.cat(reversible)
 
     def draw(self, size: int, generator: Generator) -> Pair:
         """A batch of `size` pairs."""
-        chosen = self.starts[torch.randint(len(self.starts), (size,), generator=generator)]
-        forward = torch.rand(size, generator=generator) < 0.5
+        drawn = torch.randint(len(self.starts), (size,), generator=generator)
+        chosen = self.starts[drawn]
+        forward = (torch.rand(size, generator=generator) < 0.5) | ~self.reversible[drawn]
         first = torch.where(forward, chosen, chosen + self.lag)
         second = torch.where(forward, chosen + self.lag, chosen)
         start, end = self.frames[first], self.frames[second]

@@ -23,7 +23,7 @@ from openmm import app, unit
 from scipy.spatial import cKDTree
 
 from ..errors import ConfigError, StructureError
-from .stereo import find_stereocentres
+from ..stereo import find_stereocentres
 
 __all__ = ["POLICIES", "Quality", "QualityCounts", "QualityLimits", "QualityMonitor", "check_policy"]
 

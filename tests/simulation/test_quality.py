@@ -7,7 +7,7 @@ from openmm import app, unit
 
 from openmm_unisim.errors import ConfigError, StructureError
 from openmm_unisim.simulation.quality import QualityCounts, QualityMonitor, bond_lengths, check_policy
-from openmm_unisim.simulation.stereo import find_stereocentres
+from openmm_unisim.stereo import find_stereocentres
 from openmm_unisim.system import Molecule, create_system, load_molecule
 
 

@@ -8,11 +8,13 @@ Centres that differ only by the handedness of their branches (meso compounds) ar
 amino acids.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from openmm import app
 
-__all__ = ["find_stereocentres"]
+__all__ = ["find_stereocentres", "handedness", "stereocentres"]
 
 _TETRAHEDRAL = {6, 7, 14, 15, 16}  # C, N+, Si, P, S
 
@@ -30,10 +32,15 @@ def find_stereocentres(topology: app.Topology) -> NDArray[np.int64]:
         Row (centre, a, b, d): a, b, d are the three neighbours of highest element, then lowest index.
     """
     numbers = [atom.element.atomic_number for atom in topology.atoms()]
+    return stereocentres(numbers, [(bond.atom1.index, bond.atom2.index) for bond in topology.bonds()])
+
+
+def stereocentres(numbers: Sequence[int], bonds: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+    """`find_stereocentres` of atomic numbers, shape (n_atoms,), and bonds, shape (n_bonds, 2)."""
     neighbours: list[list[int]] = [[] for _ in numbers]
-    for bond in topology.bonds():
-        neighbours[bond.atom1.index].append(bond.atom2.index)
-        neighbours[bond.atom2.index].append(bond.atom1.index)
+    for first, second in bonds:
+        neighbours[first].append(second)
+        neighbours[second].append(first)
     classes = _refined_classes(numbers, neighbours)
     rows = []
     for centre, around in enumerate(neighbours):
@@ -44,7 +51,25 @@ def find_stereocentres(topology: app.Topology) -> NDArray[np.int64]:
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def _refined_classes(numbers: list[int], neighbours: list[list[int]]) -> list[int]:
+def handedness(positions: NDArray[np.floating], centres: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sign of (a - c) . [(b - c) x (d - c)] at each centre.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n_frames, n_atoms, 3)
+    centres : ndarray, shape (n_centres, 4)
+        As from `stereocentres`.
+
+    Returns
+    -------
+    ndarray, shape (n_frames, n_centres)
+        +1 or -1; 0 if flat, NaN where a position is.
+    """
+    a, b, d = (positions[:, centres[:, k]] - positions[:, centres[:, 0]] for k in (1, 2, 3))
+    return np.sign(np.einsum("fci,fci->fc", a, np.cross(b, d)))
+
+
+def _refined_classes(numbers: Sequence[int], neighbours: list[list[int]]) -> list[int]:
     classes = list(numbers)
     count = len(set(classes))
     while True:
