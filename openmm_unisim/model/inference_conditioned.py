@@ -72,9 +72,10 @@ class PackedField(ConditionedField):
         self.edge_weights = _EdgeWeights(field)
         _pack_layers(self.trunk)
 
-    def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
+    def table(self, positions: Tensor) -> NeighbourTable:
         """`ConditionedField.table`."""
-        index, mask = torch.ops.openmm_unisim.full_table(copies, atoms)
+        atoms = positions.size(1)
+        index, mask = torch.ops.openmm_unisim.full_table(positions.size(0), atoms)
         return NeighbourTable(index, mask, atoms)
 
     def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:
