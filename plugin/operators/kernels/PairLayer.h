@@ -20,19 +20,25 @@ namespace {
 
 template <typename T, int W>
 void messagesOf(const PairMessages<T>& p, int64_t pair, int64_t pairEnd, T* y, T* big, T* scratch) {
+    using Vector = typename Lanes<T>::Vector;
     if (p.hidden == 64 && p.heads == 4)
-        pairMessages<T, W, 64, 4>(p, pair, pairEnd, y, big, scratch);
+        pairMessages<T, Vector, W, 64, 4>(p, pair, pairEnd, y, big, scratch);
+    else if (p.hidden % Lanes<T>::WIDTH == 0)
+        pairMessages<T, Vector, W, 0, 0>(p, pair, pairEnd, y, big, scratch);
     else
-        pairMessages<T, W, 0, 0>(p, pair, pairEnd, y, big, scratch);
+        pairMessages<T, T, W, 0, 0>(p, pair, pairEnd, y, big, scratch);
 }
 
 template <typename T, int W>
 void messagesBackwardOf(const PairMessages<T>& p, const PairMessageGradients<T>& g, int64_t pair,
         int64_t pairEnd, T* scratch) {
+    using Vector = typename Lanes<T>::Vector;
     if (p.hidden == 64 && p.heads == 4)
-        pairMessagesBackward<T, W, 64, 4>(p, g, pair, pairEnd, scratch);
+        pairMessagesBackward<T, Vector, W, 64, 4>(p, g, pair, pairEnd, scratch);
+    else if (p.hidden % Lanes<T>::WIDTH == 0)
+        pairMessagesBackward<T, Vector, W, 0, 0>(p, g, pair, pairEnd, scratch);
     else
-        pairMessagesBackward<T, W, 0, 0>(p, g, pair, pairEnd, scratch);
+        pairMessagesBackward<T, T, W, 0, 0>(p, g, pair, pairEnd, scratch);
 }
 
 /** Residual update of scalars and of vectors that hold the messages already. */

@@ -28,14 +28,39 @@ inline void activateRows(T* values, int64_t count) {
         values[c] = silu(values[c]);
 }
 
+/** Neighbouring channels as one value: a register of them, or a single one where they don't fill registers.
+ */
+template <typename V, typename T>
+inline V load(const T* from) {
+    return *reinterpret_cast<const V*>(from);
+}
+template <typename V, typename T>
+inline void store(V value, T* to) {
+    *reinterpret_cast<V*>(to) = value;
+}
+template <typename V, typename T>
+inline void addTo(T* to, V value) {
+    store<V>(load<V>(to) + value, to);
+}
+template <typename V, typename T>
+constexpr int64_t STEP = sizeof(V) / sizeof(T);
+
+/** Sum over the lanes. */
+template <typename T, typename V>
+inline T across(V value) {
+    T lanes[STEP<V, T>];
+    store<V>(value, lanes);
+    return total(lanes, STEP<V, T>);
+}
+
 /** z_h = sum over the channels of head h of x y f. */
-template <typename T, int H, int HEADS>
+template <typename T, typename V, int H, int HEADS>
 inline void headSums(
         const T* x, const T* y, const T* filter, int64_t hidden_, int64_t heads_, T* terms, T* sums) {
     const int64_t hidden = H > 0 ? H : hidden_, heads = HEADS > 0 ? HEADS : heads_, size = hidden / heads;
-#pragma omp simd
-    for (int64_t c = 0; c < hidden; c++)
-        terms[c] = x[c] * y[c] * filter[c];
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < hidden; c += STEP<V, T>)
+        store<V>(load<V>(x + c) * load<V>(y + c) * load<V>(filter + c), terms + c);
     for (int64_t head = 0; head < heads; head++)
         sums[head] = total(terms + head * size, size);
 }
@@ -48,35 +73,29 @@ inline void overChannels(const T* values, int64_t hidden_, int64_t heads_, T* ch
         fill(channels + head * size, values[head], size);
 }
 
-/** Add the message of `node` and `source` to y and Y; `factor` is the envelope, with a sign on the arrows. */
-template <typename T, int W, int H>
+/** Add the message of `node` and `source` to y and Y; arrows are those of the pair, times `sign`. */
+template <typename T, typename V, int W, int H>
 inline void addPair(int64_t hidden_, const T* node, const T* source, const T* filter, const T* weight,
         const T* arrows, T gate, T sign, T* y, T* big) {
     const int64_t hidden = H > 0 ? H : hidden_;
     const T *value = node + 2 * hidden, *values = filter + hidden;
-    T u[3][W];
-    for (int d = 0; d < 3; d++)
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < hidden; c += STEP<V, T>) {
+        addTo<V>(y + c, load<V>(value + c) * load<V>(values + c) * load<V>(weight + c));
+        V own = load<V>(value + hidden + c) * load<V>(values + hidden + c), along[W];
         for (int w = 0; w < W; w++)
-            u[d][w] = arrows[d * W + w] * gate * sign;
-#pragma omp simd
-    for (int64_t c = 0; c < hidden; c++) {
-        y[c] += value[c] * values[c] * weight[c];
-        T own = value[hidden + c] * values[hidden + c] * gate;
-        T x0 = source[c] * own, x1 = source[hidden + c] * own, x2 = source[2 * hidden + c] * own;
-        for (int w = 0; w < W; w++) {
-            T along = value[(2 + w) * hidden + c] * values[(2 + w) * hidden + c];
-            x0 += u[0][w] * along;
-            x1 += u[1][w] * along;
-            x2 += u[2][w] * along;
+            along[w] = load<V>(value + (2 + w) * hidden + c) * load<V>(values + (2 + w) * hidden + c) * sign;
+        for (int d = 0; d < 3; d++) {
+            V sum = load<V>(source + d * hidden + c) * own;
+            for (int w = 0; w < W; w++)
+                sum += along[w] * arrows[d * W + w];
+            addTo<V>(big + d * hidden + c, sum * gate);
         }
-        big[c] += x0;
-        big[hidden + c] += x1;
-        big[2 * hidden + c] += x2;
     }
 }
 
 /** Messages of pairs [begin, end) added to y and Y. Scratch: PAIR_CHUNK * (width + 2 heads) + 2 hidden. */
-template <typename T, int W, int H, int HEADS>
+template <typename T, typename V, int W, int H, int HEADS>
 void pairMessages(const PairMessages<T>& p, int64_t begin, int64_t end, T* y, T* big, T* scratch) {
     const int64_t hidden = H > 0 ? H : p.hidden, heads = HEADS > 0 ? HEADS : p.heads;
     const int64_t width = (3 + W) * hidden, stride = (4 + W) * hidden;
@@ -89,8 +108,9 @@ void pairMessages(const PairMessages<T>& p, int64_t begin, int64_t end, T* y, T*
         for (int64_t n = 0; n < count; n++) {
             const T *one = p.nodes + p.first[from + n] * stride, *two = p.nodes + p.second[from + n] * stride;
             T* score = scores + n * 2 * heads;
-            headSums<T, H, HEADS>(one, two + hidden, rows + n * width, hidden, heads, weight, score);
-            headSums<T, H, HEADS>(two, one + hidden, rows + n * width, hidden, heads, weight, score + heads);
+            headSums<T, V, H, HEADS>(one, two + hidden, rows + n * width, hidden, heads, weight, score);
+            headSums<T, V, H, HEADS>(
+                    two, one + hidden, rows + n * width, hidden, heads, weight, score + heads);
         }
         activateRows(scores, count * 2 * heads);
         for (int64_t n = 0; n < count; n++) {
@@ -100,13 +120,13 @@ void pairMessages(const PairMessages<T>& p, int64_t begin, int64_t end, T* y, T*
             for (int64_t head = 0; head < 2 * heads; head++)
                 score[head] *= gate;
             overChannels<T, H, HEADS>(score, hidden, heads, weight);
-            addPair<T, W, H>(hidden, p.nodes + j * stride, p.vectors + j * 3 * hidden, filter, weight, arrows,
-                    gate, T(1), y + i * hidden, big + i * 3 * hidden);
+            addPair<T, V, W, H>(hidden, p.nodes + j * stride, p.vectors + j * 3 * hidden, filter, weight,
+                    arrows, gate, T(1), y + i * hidden, big + i * 3 * hidden);
             if (i == j)
                 continue;
             overChannels<T, H, HEADS>(score + heads, hidden, heads, weight);
-            addPair<T, W, H>(hidden, p.nodes + i * stride, p.vectors + i * 3 * hidden, filter, weight, arrows,
-                    gate, T(-1), y + j * hidden, big + j * 3 * hidden);
+            addPair<T, V, W, H>(hidden, p.nodes + i * stride, p.vectors + i * 3 * hidden, filter, weight,
+                    arrows, gate, T(-1), y + j * hidden, big + j * 3 * hidden);
         }
     }
 }

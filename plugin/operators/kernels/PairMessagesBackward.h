@@ -31,62 +31,58 @@ struct Way {
     T *queryGradient, *nodeGradient, *sourceGradient;
 };
 
-/**
- * Adds to all gradients of one way; sets `filterGradient` if FRESH and adds otherwise. Returns the gradient
- * of the gate of the vector messages; along[d][w] gets that of the arrows, without gate and sign.
- */
-template <typename T, int W, int H, bool FRESH>
-inline T wayBackward(int64_t hidden_, const Way<T>& e, const T* arrows, T gate, T sign, T* filterGradient,
-        T (&along)[3][W]) {
+/** Sums over channels that a pair's gate and arrows get, lane by lane; arrows without the gate. */
+template <typename V, int W>
+struct LaneSums {
+    V gate{}, arrows[3][W]{};
+};
+
+/** Adds to all gradients of one way; sets `filterGradient` if FRESH and adds otherwise. */
+template <typename T, typename V, int W, int H, bool FRESH>
+inline void wayBackward(int64_t hidden_, const Way<T>& e, const T* arrows, T gate, T sign, T* filterGradient,
+        LaneSums<V, W>& sums) {
     const int64_t hidden = H > 0 ? H : hidden_;
-    const T *query = e.query, *key = e.node + hidden, *value = e.node + 2 * hidden, *source = e.source;
-    const T *filter = e.filter, *y = e.y, *big = e.big, *weight = e.weight, *score = e.scoreGradient;
-    T *queryGradient = e.queryGradient, *keyGradient = e.nodeGradient + hidden;
-    T *valueGradient = e.nodeGradient + 2 * hidden, *sourceGradient = e.sourceGradient;
-    T u[3][W], gateGradient = 0;
-    for (int d = 0; d < 3; d++)
-        for (int w = 0; w < W; w++)
-            u[d][w] = arrows[d * W + w] * sign;
-#pragma omp simd reduction(+ : gateGradient)
-    for (int64_t c = 0; c < hidden; c++) {
-        T z = score[c], q = query[c], k = key[c], f = filter[c], zq = z * q;
-        queryGradient[c] += z * k * f;
-        keyGradient[c] += zq * f;
-        T yw = y[c] * weight[c], f0 = filter[hidden + c], v0 = value[c];
-        valueGradient[c] += yw * f0;
-        T b0 = big[c], b1 = big[hidden + c], b2 = big[2 * hidden + c];
-        T dot = b0 * source[c] + b1 * source[hidden + c] + b2 * source[2 * hidden + c];
-        T f1 = filter[2 * hidden + c], v1 = value[hidden + c], both = v1 * f1;
-        valueGradient[hidden + c] += dot * f1 * gate;
-        gateGradient += dot * both;
-        both *= gate;
-        sourceGradient[c] += b0 * both;
-        sourceGradient[hidden + c] += b1 * both;
-        sourceGradient[2 * hidden + c] += b2 * both;
-        filterGradient[c] = zq * k + (FRESH ? T(0) : filterGradient[c]);
-        filterGradient[hidden + c] = yw * v0 + (FRESH ? T(0) : filterGradient[hidden + c]);
-        filterGradient[2 * hidden + c] = dot * v1 * gate + (FRESH ? T(0) : filterGradient[2 * hidden + c]);
-    }
-    for (int w = 0; w < W; w++) {
-        T s0 = 0, s1 = 0, s2 = 0, u0 = u[0][w], u1 = u[1][w], u2 = u[2][w];
-        const T *v = value + (2 + w) * hidden, *f = filter + (3 + w) * hidden;
-        T *vGradient = valueGradient + (2 + w) * hidden, *fGradient = filterGradient + (3 + w) * hidden;
-#pragma omp simd reduction(+ : s0, s1, s2)
-        for (int64_t c = 0; c < hidden; c++) {
-            T b0 = big[c], b1 = big[hidden + c], b2 = big[2 * hidden + c], both = v[c] * f[c];
-            T dot = (b0 * u0 + b1 * u1 + b2 * u2) * gate;
-            vGradient[c] += dot * f[c];
-            fGradient[c] = dot * v[c] + (FRESH ? T(0) : fGradient[c]);
-            s0 += b0 * both;
-            s1 += b1 * both;
-            s2 += b2 * both;
+    const T *key = e.node + hidden, *value = e.node + 2 * hidden;
+    T *keyGradient = e.nodeGradient + hidden, *valueGradient = e.nodeGradient + 2 * hidden;
+    auto filterGets = [&](int64_t at, V gradient) {
+        store<V>(FRESH ? gradient : load<V>(filterGradient + at) + gradient, filterGradient + at);
+    };
+#pragma GCC unroll 4
+    for (int64_t c = 0; c < hidden; c += STEP<V, T>) {
+        V z = load<V>(e.scoreGradient + c), q = load<V>(e.query + c), k = load<V>(key + c);
+        V f = load<V>(e.filter + c), zq = z * q;
+        addTo<V>(e.queryGradient + c, z * k * f);
+        addTo<V>(keyGradient + c, zq * f);
+        filterGets(c, zq * k);
+        V y = load<V>(e.y + c) * load<V>(e.weight + c);
+        addTo<V>(valueGradient + c, y * load<V>(e.filter + hidden + c));
+        filterGets(hidden + c, y * load<V>(value + c));
+        V big[3], dot{};
+        for (int d = 0; d < 3; d++) {
+            big[d] = load<V>(e.big + d * hidden + c);
+            dot += big[d] * load<V>(e.source + d * hidden + c);
         }
-        gateGradient += s0 * u0 + s1 * u1 + s2 * u2;
-        along[0][w] = s0;
-        along[1][w] = s1;
-        along[2][w] = s2;
+        V v = load<V>(value + hidden + c), both;
+        f = load<V>(e.filter + 2 * hidden + c);
+        both = v * f;
+        sums.gate += dot * both;
+        dot *= gate;
+        both *= gate;
+        addTo<V>(valueGradient + hidden + c, dot * f);
+        filterGets(2 * hidden + c, dot * v);
+        for (int d = 0; d < 3; d++)
+            addTo<V>(e.sourceGradient + d * hidden + c, big[d] * both);
+        for (int w = 0; w < W; w++) {
+            v = load<V>(value + (2 + w) * hidden + c);
+            f = load<V>(e.filter + (3 + w) * hidden + c);
+            both = v * f * sign;
+            dot = (big[0] * arrows[w] + big[1] * arrows[W + w] + big[2] * arrows[2 * W + w]) * (gate * sign);
+            addTo<V>(valueGradient + (2 + w) * hidden + c, dot * f);
+            filterGets((3 + w) * hidden + c, dot * v);
+            for (int d = 0; d < 3; d++)
+                sums.arrows[d][w] += big[d] * both;
+        }
     }
-    return gateGradient;
 }
 
 /** What the chunk's pairs need: filters and slopes, scores, what reaches the scores, and gradients. */
@@ -108,7 +104,7 @@ struct BackwardScratch {
 };
 
 /** Scores of both ways, and the gradients that reach their SiLUs. */
-template <typename T, int W, int H, int HEADS>
+template <typename T, typename V, int W, int H, int HEADS>
 inline void scoresBackward(const PairMessages<T>& p, const T* yGradient, int64_t from, int64_t count,
         const BackwardScratch<T>& s) {
     const int64_t hidden = H > 0 ? H : p.hidden, heads = HEADS > 0 ? HEADS : p.heads;
@@ -117,28 +113,29 @@ inline void scoresBackward(const PairMessages<T>& p, const T* yGradient, int64_t
         int64_t i = p.first[from + n], j = p.second[from + n];
         const T *one = p.nodes + i * stride, *two = p.nodes + j * stride, *filter = s.filters + n * width;
         T *score = s.scores + n * 2 * heads, *reached = s.reached + n * 2 * heads;
-        headSums<T, H, HEADS>(one, two + hidden, filter, hidden, heads, s.weight, score);
-        headSums<T, H, HEADS>(two, one + hidden, filter, hidden, heads, s.weight, score + heads);
-        headSums<T, H, HEADS>(
+        headSums<T, V, H, HEADS>(one, two + hidden, filter, hidden, heads, s.weight, score);
+        headSums<T, V, H, HEADS>(two, one + hidden, filter, hidden, heads, s.weight, score + heads);
+        headSums<T, V, H, HEADS>(
                 yGradient + i * hidden, two + 2 * hidden, filter + hidden, hidden, heads, s.weight, reached);
-        headSums<T, H, HEADS>(yGradient + j * hidden, one + 2 * hidden, filter + hidden, hidden, heads,
+        headSums<T, V, H, HEADS>(yGradient + j * hidden, one + 2 * hidden, filter + hidden, hidden, heads,
                 s.weight, reached + heads);
     }
     activateWithSlope(s.scores, s.scoreSlopes, count * 2 * heads);
 }
 
 /** Derivatives of one pair but for the slopes of the filters. */
-template <typename T, int W, int H, int HEADS>
+template <typename T, typename V, int W, int H, int HEADS>
 inline void pairBackward(const PairMessages<T>& p, const PairMessageGradients<T>& g, int64_t pair, int64_t n,
         const BackwardScratch<T>& s) {
     const int64_t hidden = H > 0 ? H : p.hidden, heads = HEADS > 0 ? HEADS : p.heads;
     const int64_t width = (3 + W) * hidden, stride = (4 + W) * hidden;
     int64_t i = p.first[pair], j = p.second[pair];
-    T gate = p.envelope[pair], envelopeGradient = 0, along[3][W];
+    T gate = p.envelope[pair], envelopeGradient = 0;
     T *score = s.scores + n * 2 * heads, *slope = s.scoreSlopes + n * 2 * heads,
       *reached = s.reached + n * 2 * heads;
-    const T* arrows = p.arrows + pair * 3 * W;
+    const T *arrows = p.arrows + pair * 3 * W, *filter = s.filters + n * width;
     T *gradient = s.gradients + n * width, *arrowGradient = g.arrows + pair * 3 * W;
+    LaneSums<V, W> sums;
     for (int64_t way = 0; way < (i == j ? 1 : 2); way++) {
         for (int64_t head = way * heads; head < (way + 1) * heads; head++) {
             envelopeGradient += reached[head] * score[head];
@@ -148,23 +145,24 @@ inline void pairBackward(const PairMessages<T>& p, const PairMessageGradients<T>
         overChannels<T, H, HEADS>(score + way * heads, hidden, heads, s.weight);
         overChannels<T, H, HEADS>(slope + way * heads, hidden, heads, s.scoreGradient);
         int64_t to = way == 0 ? i : j, from = way == 0 ? j : i;
-        Way<T> e{p.nodes + to * stride, p.nodes + from * stride, p.vectors + from * 3 * hidden,
-                s.filters + n * width, g.scalars + to * hidden, g.vectors + to * 3 * hidden, s.weight,
-                s.scoreGradient, g.nodes + to * stride, g.nodes + from * stride,
-                g.ownVectors + from * 3 * hidden};
+        Way<T> e{p.nodes + to * stride, p.nodes + from * stride, p.vectors + from * 3 * hidden, filter,
+                g.scalars + to * hidden, g.vectors + to * 3 * hidden, s.weight, s.scoreGradient,
+                g.nodes + to * stride, g.nodes + from * stride, g.ownVectors + from * 3 * hidden};
         if (way == 0)
-            envelopeGradient += wayBackward<T, W, H, true>(hidden, e, arrows, gate, T(1), gradient, along);
+            wayBackward<T, V, W, H, true>(hidden, e, arrows, gate, T(1), gradient, sums);
         else
-            envelopeGradient += wayBackward<T, W, H, false>(hidden, e, arrows, gate, T(-1), gradient, along);
-        for (int d = 0; d < 3; d++)
-            for (int w = 0; w < W; w++)
-                arrowGradient[d * W + w] =
-                        way == 0 ? along[d][w] * gate : arrowGradient[d * W + w] - along[d][w] * gate;
+            wayBackward<T, V, W, H, false>(hidden, e, arrows, gate, T(-1), gradient, sums);
+    }
+    envelopeGradient += across<T>(sums.gate);
+    for (int k = 0; k < 3 * W; k++) {
+        T sum = across<T>(sums.arrows[k / W][k % W]);
+        envelopeGradient += sum * arrows[k];
+        arrowGradient[k] = sum * gate;
     }
     g.envelope[pair] = envelopeGradient;
 }
 
-template <typename T, int W, int H, int HEADS>
+template <typename T, typename V, int W, int H, int HEADS>
 void pairMessagesBackward(
         const PairMessages<T>& p, const PairMessageGradients<T>& g, int64_t begin, int64_t end, T* scratch) {
     const int64_t hidden = H > 0 ? H : p.hidden, width = (3 + W) * hidden;
@@ -174,9 +172,9 @@ void pairMessagesBackward(
         const T* edges = p.edges + from * p.features;
         product<T>(edges, p.features, p.panels, p.bias, count, p.features, width, s.filters, width);
         activateWithSlope(s.filters, s.slopes, count * width);
-        scoresBackward<T, W, H, HEADS>(p, g.scalars, from, count, s);
+        scoresBackward<T, V, W, H, HEADS>(p, g.scalars, from, count, s);
         for (int64_t n = 0; n < count; n++)
-            pairBackward<T, W, H, HEADS>(p, g, from + n, n, s);
+            pairBackward<T, V, W, H, HEADS>(p, g, from + n, n, s);
 #pragma omp simd
         for (int64_t c = 0; c < count * width; c++)
             s.gradients[c] *= s.slopes[c];
