@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, DataError
+from .benchmark_training import training
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result there.")]
 PlatformsOption = Annotated[
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Speed of MD at its best, and of UniSim beside it.")
     group.command("md")(md)
     group.command("efficiency")(efficiency)
+    group.command("training")(training)
     app.add_typer(group, name="benchmark")
 
 
