@@ -22,6 +22,7 @@ from ..provenance import provenance, sha256_of_file
 from .batches import Batch, BatchStream
 from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
+from .parallel import BatchGradients
 from .run_state import load_run, read_run, save_run, start_from
 
 VALIDATION_PAIRS = 512
@@ -36,9 +37,12 @@ class VectorFieldTrainer:
     config : VectorFieldConfig
     folder : Path
         Holds `run.safetensors` (the state), `log.jsonl` and `record.json`.
+    threads : int
+        Parts of each batch that are worked on at once, by the operators; the plain layers use torch's own threads. A
+        run repeats exactly with the same number.
     """
 
-    def __init__(self, config: VectorFieldConfig, folder: Path) -> None:
+    def __init__(self, config: VectorFieldConfig, folder: Path, threads: int = 1) -> None:
         self.folder = folder
         self.state_path = folder / "run.safetensors"
         try:
@@ -73,7 +77,7 @@ class VectorFieldTrainer:
         self.optimiser = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
         )
-        self._build(source, held_out)
+        self._build(source, held_out, threads)
         if saved is not None:
             self.ema = load_run(saved[0], self.model, self.optimiser, generator, saved[1])
             self.step = saved[1]
@@ -118,11 +122,16 @@ class VectorFieldTrainer:
                 )
         return tensors, step, record
 
-    def _build(self, source: PairSource, held_out: PairSource) -> None:
+    def _build(self, source: PairSource, held_out: PairSource, threads: int) -> None:
         config = self.config
         self.network: Callable = self._fast(self.model)
         if config.compiled and self.network is self.model:
             self.network = torch.compile(self.model)
+        self.gradients = BatchGradients(
+            lambda batch: self.loss(self.network, batch.pair, batch.t, batch.noise),
+            list(self.model.parameters()),
+            threads if isinstance(self.network, PairField) else 1,
+        )
         self.z_index = torch.tensor(vocabulary_lookup())[source.atomic_numbers]
         self.adjacency = adjacency_matrix(source.bonds, len(source.atomic_numbers))
         self.distance = bond_distance(self.adjacency)
@@ -160,12 +169,9 @@ class VectorFieldTrainer:
 
     def train_step(self) -> float:
         """One optimiser step; returns the loss."""
-        batch = self.batches.next()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(self.network, batch.pair, batch.t, batch.noise)
-        loss.backward()
-        self.update(value := float(loss.detach()))
-        return value
+        loss = self.gradients(self.batches.next())
+        self.update(loss)
+        return loss
 
     def update(self, loss: float) -> None:
         """Optimiser and averages, from the gradients of a batch whose loss is given for its check."""

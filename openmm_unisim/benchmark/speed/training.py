@@ -76,13 +76,13 @@ class Bench:
     data: Path
     trainers: dict[str, VectorFieldTrainer] = field(default_factory=dict)
 
-    def add(self, name: str, batch: int, **changes: Any) -> VectorFieldTrainer:
+    def add(self, name: str, batch: int, threads: int = 1, **changes: Any) -> VectorFieldTrainer:
         """A trainer of the given path; `cutoff` is one of the model."""
         model = ConditionedConfig(**ALA2_SIZE, cutoff=changes.pop("cutoff", 12.0))
         config = VectorFieldConfig(
             model=model, lag_time=LAG, train_files=[str(self.data)], batch=batch, **{"compiled": False, **changes}
         )
-        trainer = VectorFieldTrainer(config, self.folder / str(len(self.trainers)))
+        trainer = VectorFieldTrainer(config, self.folder / str(len(self.trainers)), threads)
         self.trainers[name] = trainer
         return trainer
 
@@ -141,7 +141,7 @@ def _molecule(settings: TrainingBenchmarkSettings, name: str, report: Callable[[
             "products": time_products(products, settings.repeats),
         }
         if settings.threads > 1:
-            result["threads"] = _threads(fast, settings)
+            result["threads"] = _threads(bench)
         return result
 
 
@@ -198,18 +198,12 @@ def _parts(trainer: VectorFieldTrainer, repeats: int) -> dict[str, float]:
     return {name: figures["milliseconds"] for name, figures in compare(calls, repeats, 2).items()}
 
 
-def _threads(trainer: VectorFieldTrainer, settings: TrainingBenchmarkSettings) -> dict[str, Any]:
+def _threads(bench: Bench) -> dict[str, Any]:
     """Steps with one and with more threads; the gain is by the clock."""
-
-    def step(threads: int) -> None:
-        torch.set_num_threads(threads)
-        try:
-            trainer.train_step()
-        finally:
-            torch.set_num_threads(1)
-
-    names = {f"{threads} threads": threads for threads in (1, settings.threads)}
-    figures = compare({name: lambda n=n: step(n) for name, n in names.items()}, settings.repeats, 2)  # type: ignore[misc]
+    settings = bench.settings
+    one = bench.trainers[OPERATORS]
+    trainers = {"1 thread": one, f"{settings.threads} threads": bench.add("more", one.config.batch, settings.threads)}
+    figures = compare({name: trainer.train_step for name, trainer in trainers.items()}, settings.repeats, 2)
     for entry in figures.values():
         entry["wall_samples_per_s"] = 1000 * settings.batch / entry["wall_milliseconds"]
     return figures
