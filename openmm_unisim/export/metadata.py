@@ -19,7 +19,7 @@ from ..errors import ModelFileError
 __all__ = ["FORMAT_VERSION", "OPERATORS_VERSION", "ModelMetadata", "read_metadata"]
 
 FORMAT_VERSION = 2  # 1: without fused operators; older versions refuse 2 by its number
-OPERATORS_VERSION = 1  # of the fused operators, `getOperatorsVersion` of the plugin
+OPERATORS_VERSION = 2  # of the fused operators, `getOperatorsVersion` of the plugin
 _OPTIONAL = ("operators",)  # keys that files of format 1 lack
 MAX_VALUE_BYTES = 64 * 1024  # of one metadata entry
 MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of the zip directory, which zipfile reads as a whole

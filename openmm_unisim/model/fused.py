@@ -4,6 +4,7 @@ The plain PyTorch code is the definition; the operators are the same functions w
 A layer's `fused` is a constant for TorchScript: a module scripted without it doesn't mention the operators.
 """
 
+import copy
 from typing import TypeVar, cast
 
 from torch import nn
@@ -15,6 +16,7 @@ from .encoder import Encoder
 from .heads import GatedVectorHead
 from .inference import PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
 from .inference_conditioned import PackedField, PackedRefinement
+from .inference_pairs import SizedField
 from .refinement import Refinement
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -78,11 +80,16 @@ def _replaced(module: nn.Module) -> nn.Module:
     if type(module) is Encoder:
         module = TabulatedEncoder(module)
     elif type(module) is ConditionedField:
-        module = PackedField(module)
+        trained = copy.deepcopy(module)
+        return SizedField(_with_replaced_children(PackedField(module)), trained)
     elif type(module) is Refinement:
         module = PackedRefinement(module)
     if type(module) is nn.Linear:
         return PackedLinear(module)
+    return _with_replaced_children(module)
+
+
+def _with_replaced_children(module: Network) -> Network:
     for name, child in module.named_children():
         setattr(module, name, _replaced(child))
     return module

@@ -6,7 +6,7 @@ Work and memory grow with the pairs within the cutoff. Parameters are shared wit
 the definition: training the one trains the other.
 """
 
-from typing import List, NamedTuple, Tuple
+from typing import List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -16,31 +16,16 @@ from .attention import EquivariantAttention
 from .bond_graph import FAR
 from .conditioned import ConditionedField
 from .embedding import AtomEmbedding
+from .graph import NeighbourTable
 from .pair_features import PairFeatures
 from .pair_operators import register_derivatives
 from .refinement import Refinement
 
-__all__ = ["PairField", "PairList", "near_pairs"]
+__all__ = ["PairField", "near_pairs"]
 
 
-class PairList(NamedTuple):
-    """Pairs of atoms of copies of one molecule, in place of a `NeighbourTable`.
-
-    Attributes
-    ----------
-    first, second : Tensor, shape (n_pairs,), int64
-        Atoms of each pair, first <= second, copy by copy; every atom is paired with itself, too.
-    start : Tensor, shape (n_copies + 1,), int64
-        First pair of each copy, and their number.
-    """
-
-    first: Tensor
-    second: Tensor
-    start: Tensor
-
-
-def near_pairs(positions: Tensor, cutoff: float) -> PairList:
-    """Pairs of each copy within the cutoff.
+def near_pairs(positions: Tensor, cutoff: float) -> NeighbourTable:
+    """Pairs of each copy within the cutoff, in the form of a table, so that layers take either.
 
     Parameters
     ----------
@@ -49,10 +34,12 @@ def near_pairs(positions: Tensor, cutoff: float) -> PairList:
 
     Returns
     -------
-    PairList
+    NeighbourTable
+        `index`, shape (2, n_pairs): atoms i <= j of each pair, copy by copy; every atom is paired with itself, too.
+        `mask` is empty, nothing being padded; `block` is n_atoms.
     """
-    first, second, start = torch.ops.openmm_unisim.near_pairs(positions.detach(), cutoff)
-    return PairList(first, second, start)
+    index = torch.ops.openmm_unisim.near_pairs(positions.detach(), cutoff)
+    return NeighbourTable(index, torch.zeros([0], dtype=torch.bool), positions.size(1))
 
 
 def share(target: nn.Module, source: nn.Module) -> None:
@@ -63,11 +50,6 @@ def share(target: nn.Module, source: nn.Module) -> None:
 
 def _described(pairs: PairFeatures, scale: Tensor) -> List[Tensor]:
     return [pairs.distance, pairs.reference, pairs.times, scale, pairs.width]
-
-
-def _edge_weights(owner: ConditionedField | Refinement) -> List[Tensor]:
-    radial, first, second = owner.radial, owner.edge_first, owner.edge_second
-    return [radial.means, radial.betas, first.weight, first.bias, second.weight, second.bias]
 
 
 class DenseLinear(nn.Linear):
@@ -89,8 +71,8 @@ class PairAttention(EquivariantAttention):
         nn.Module.__init__(self)
         share(self, layer)
 
-    def forward(  # type: ignore[override]  # a list of pairs is the table here
-        self, scalars: Tensor, vectors: Tensor, table: PairList, edge_features: Tensor, edge_vectors: Tensor,
+    def forward(
+        self, scalars: Tensor, vectors: Tensor, table: NeighbourTable, edge_features: Tensor, edge_vectors: Tensor,
         envelope: Tensor,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """`EquivariantAttention.forward`, with arrays of edges (n_pairs, ...)."""
@@ -99,7 +81,7 @@ class PairAttention(EquivariantAttention):
         weights = [self.norm.weight, self.norm.bias, node, node_bias, self.mix.weight, self.output.weight,
                    self.output.bias, filters, filter_bias]  # fmt: skip
         results = torch.ops.openmm_unisim.pair_layer(
-            scalars, vectors, table.first, table.second, table.start, edge_features, edge_vectors, envelope, weights,
+            scalars, vectors, table.index, table.block, edge_features, edge_vectors, envelope, weights,
             self.heads, self.norm.eps,
         )  # fmt: skip
         return results[0], results[1]
@@ -112,13 +94,13 @@ class PairAtomEmbedding(AtomEmbedding):
         nn.Module.__init__(self)
         share(self, embedding)
 
-    def neighbour_sum(  # type: ignore[override]  # a list of pairs is the table here
-        self, z_index: Tensor, table: PairList, radial: Tensor, envelope: Tensor
+    def neighbour_sum(
+        self, z_index: Tensor, table: NeighbourTable, radial: Tensor, envelope: Tensor
     ) -> Tensor:
         """`AtomEmbedding.neighbour_sum`."""
         return torch.ops.openmm_unisim.pair_sum(
-            radial, envelope, self.neighbour_element(z_index), self.edge.weight, self.edge.bias, table.first,
-            table.second, table.start,
+            radial, envelope, self.neighbour_element(z_index), self.edge.weight, self.edge.bias, table.index,
+            table.block,
         )  # fmt: skip
 
 
@@ -128,19 +110,25 @@ class PairRefinement(Refinement):
     def __init__(self, refinement: Refinement) -> None:
         nn.Module.__init__(self)
         share(self, refinement)
+        self.kinds = FAR + 1
 
-    def table(self, end_point: Tensor, table: PairList) -> PairList:  # type: ignore[override]
+    def edge_weights(self) -> List[Tensor]:
+        """Radial basis and edge linears, in the operator's order."""
+        first, second = self.edge_first, self.edge_second
+        return [self.radial.means, self.radial.betas, first.weight, first.bias, second.weight, second.bias]
+
+    def table(self, end_point: Tensor, table: NeighbourTable) -> NeighbourTable:
         """Pairs within the cutoff of the end point's own geometry."""
         return near_pairs(end_point, self.cutoff)
 
-    def edges(  # type: ignore[override]  # a list of pairs is the table here
-        self, end_point: Tensor, initial: Tensor, residual: Tensor, table: PairList, pairs: PairFeatures
+    def edges(
+        self, end_point: Tensor, initial: Tensor, residual: Tensor, table: NeighbourTable, pairs: PairFeatures
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """`Refinement.edges`: embedding (n_pairs, edge_width), vectors (n_pairs, 3, 2) and envelope (n_pairs,)."""
         scale = torch.full_like(pairs.width, self.displacement)
         results = torch.ops.openmm_unisim.embed_pairs(
-            end_point, initial, residual.view_as(end_point), table.first, table.second, table.start,
-            _described(pairs, scale), _edge_weights(self), self.radial.alpha, self.cutoff, False, FAR + 1,
+            end_point, initial, residual.view_as(end_point), table.index,
+            _described(pairs, scale), self.edge_weights(), self.radial.alpha, self.cutoff, False, self.kinds,
         )  # fmt: skip
         return results[0], results[1], results[2]
 
@@ -166,7 +154,12 @@ class PairField(ConditionedField):
         for name, child in field.named_children():
             setattr(self, name, _over_pairs(child))
 
-    def table(self, positions: Tensor) -> PairList:  # type: ignore[override]  # a list of pairs is the table here
+    def edge_weights(self) -> List[Tensor]:
+        """Radial basis and edge linears, in the operator's order."""
+        first, second = self.edge_first, self.edge_second
+        return [self.radial.means, self.radial.betas, first.weight, first.bias, second.weight, second.bias]
+
+    def table(self, positions: Tensor) -> NeighbourTable:
         """Pairs within the cutoff."""
         return near_pairs(positions, self.cutoff)
 
@@ -175,14 +168,14 @@ class PairField(ConditionedField):
         none = times.new_zeros(0)
         return PairFeatures(distance, reference, times, width, none, none)
 
-    def edges(  # type: ignore[override]  # a list of pairs is the table here
-        self, positions: Tensor, initial: Tensor, t: Tensor, table: PairList, pairs: PairFeatures
+    def edges(
+        self, positions: Tensor, initial: Tensor, t: Tensor, table: NeighbourTable, pairs: PairFeatures
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """`ConditionedField.edges`: embedding (n_pairs, edge_width), vectors (n_pairs, 3, 2), envelope (n_pairs,)."""
         scale = input_scale(t, self.sigma, self.displacement)
         results = torch.ops.openmm_unisim.embed_pairs(
-            positions, initial, (positions - initial) / scale.view(-1, 1, 1), table.first, table.second, table.start,
-            _described(pairs, scale), _edge_weights(self), self.radial.alpha, self.cutoff, True, self.kinds,
+            positions, initial, (positions - initial) / scale.view(-1, 1, 1), table.index,
+            _described(pairs, scale), self.edge_weights(), self.radial.alpha, self.cutoff, True, self.kinds,
         )  # fmt: skip
         return results[0], results[1], results[2]
 

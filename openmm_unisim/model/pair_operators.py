@@ -34,19 +34,23 @@ def register_derivatives() -> None:
 
 
 def _save_layer(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
-    *tensors, weights, heads, epsilon = inputs
-    ctx.save_for_backward(*tensors, *weights, *output[2:])
-    ctx.settings = (heads, epsilon)
+    scalars, vectors, pairs, atoms, edges, arrows, envelope, weights, heads, epsilon = inputs
+    ctx.save_for_backward(scalars, vectors, pairs, edges, arrows, envelope, *weights, *output[2:])
+    ctx.settings = (atoms, heads, epsilon)
 
 
 def _layer_backward(ctx: Any, gradients: list[Tensor | None]) -> tuple:
     saved = ctx.saved_tensors
-    tensors, weights, state = saved[:8], list(saved[8 : 8 + _WEIGHTS]), list(saved[8 + _WEIGHTS :])
+    (scalars, vectors, pairs, *edges), weights = saved[:6], list(saved[6 : 6 + _WEIGHTS])
+    state, (atoms, heads, epsilon) = list(saved[6 + _WEIGHTS :]), ctx.settings
     by_scalars, by_vectors = (
-        torch.zeros_like(x) if gradient is None else gradient for x, gradient in zip(tensors[:2], gradients)
+        torch.zeros_like(x) if gradient is None else gradient
+        for x, gradient in zip((scalars, vectors), gradients)
     )
-    result = _OPERATORS.pair_layer_backward(by_scalars, by_vectors, *tensors, weights, state, *ctx.settings)
-    return *result[:2], None, None, None, *result[2:5], result[5:], None, None
+    result = _OPERATORS.pair_layer_backward(
+        by_scalars, by_vectors, scalars, vectors, pairs, atoms, *edges, weights, state, heads, epsilon
+    )
+    return *result[:2], None, None, *result[2:5], result[5:], None, None
 
 
 def _save_embedding(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
@@ -57,21 +61,23 @@ def _save_embedding(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
 
 def _embedding_backward(ctx: Any, gradients: list[Tensor | None]) -> tuple:
     saved = ctx.saved_tensors
-    tensors, described, weights, output = saved[:6], list(saved[6:11]), list(saved[11:17]), saved[17:]
+    tensors, described, weights, output = saved[:4], list(saved[4:9]), list(saved[9:15]), saved[15:]
     given = [torch.zeros_like(x) if g is None else g for x, g in zip(output, gradients)]
     of_points = ctx.needs_input_grad[0] or ctx.needs_input_grad[2]
     result = _OPERATORS.embed_pairs_backward(given, *tensors, described, weights, *ctx.settings, of_points)
     points, moved = result[4:] if of_points else (None, None)
     by_weights = [None, None, *result[:4]]  # the radial basis is fixed
-    return points, None, moved, None, None, None, [None] * 5, by_weights, None, None, None, None
+    return points, None, moved, None, [None] * 5, by_weights, None, None, None, None
 
 
 def _save_sum(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+    *tensors, atoms = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.atoms = atoms
 
 
 def _sum_backward(ctx: Any, gradient: Tensor) -> tuple:
-    return *_OPERATORS.pair_sum_backward(gradient, *ctx.saved_tensors), None, None, None
+    return *_OPERATORS.pair_sum_backward(gradient, *ctx.saved_tensors, ctx.atoms), None, None
 
 
 def _save_dense(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -87,31 +93,37 @@ def _dense_backward(ctx: Any, gradient: Tensor) -> tuple:
     return result[2] if of_x else None, result[0], result[1] if ctx.has_bias else None
 
 
-def _near_shapes(positions: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
-    count = torch.library.get_ctx().new_dynamic_size()
-    first, second = (positions.new_empty(count, dtype=torch.int64) for _ in range(2))
-    return first, second, positions.new_empty(positions.size(0) + 1, dtype=torch.int64)
+def _near_shapes(positions: Tensor, cutoff: float) -> Tensor:
+    return positions.new_empty((2, torch.library.get_ctx().new_dynamic_size()), dtype=torch.int64)
 
 
 def _layer_shapes(scalars: Tensor, vectors: Tensor, *arguments: Any) -> list[Tensor]:
     n, hidden = scalars.shape
     nodes = arguments[-3][2].size(0)
-    shapes = [(n, hidden), (n, 3, hidden), (n, hidden), (n, nodes), (n, 3, 3 * hidden), (n, hidden), (n, 3 * hidden)]
+    shapes = [
+        (n, hidden),
+        (n, 3, hidden),
+        (n, hidden),
+        (n, nodes),
+        (n, 3, 3 * hidden),
+        (n, hidden),
+        (n, 3 * hidden),
+    ]
     return [scalars.new_empty(shape) for shape in shapes]
 
 
 def _layer_backward_shapes(by_scalars: Tensor, by_vectors: Tensor, *arguments: Any) -> list[Tensor]:
-    scalars, vectors, _, _, _, edges, arrows, envelope, weights = arguments[:9]
+    scalars, vectors, _, _, edges, arrows, envelope, weights = arguments[:8]
     return [torch.empty_like(x) for x in (scalars, vectors, edges, arrows, envelope, *weights)]
 
 
 def _embedding_shapes(points: Tensor, *arguments: Any) -> list[Tensor]:
-    count, outputs = arguments[2].size(0), arguments[6][4].size(0)
+    count, outputs = arguments[2].size(1), arguments[4][4].size(0)
     return [points.new_empty(shape) for shape in ((count, outputs), (count, 3, 2), (count,))]
 
 
 def _embedding_backward_shapes(gradients: list[Tensor], points: Tensor, *arguments: Any) -> list[Tensor]:
-    like = [*arguments[6][2:], *([points, points] if arguments[-1] else [])]
+    like = [*arguments[4][2:], *([points, points] if arguments[-1] else [])]
     return [torch.empty_like(x) for x in like]
 
 

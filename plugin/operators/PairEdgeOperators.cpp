@@ -13,28 +13,21 @@ namespace {
 
 using at::Tensor;
 
-std::tuple<Tensor, Tensor, Tensor> nearPairs(const Tensor& positions, double cutoff) {
+Tensor nearPairs(const Tensor& positions, double cutoff) {
     TORCH_CHECK(positions.dim() == 3 && positions.size(2) == 3,
             "openmm_unisim::near_pairs takes positions (copies, atoms, 3).");
-    int64_t copies = positions.size(0), atoms = positions.size(1);
-    Tensor x = positions.contiguous(), start = at::zeros({copies + 1}, at::kLong);
-    std::vector<int64_t> first(atoms * (atoms + 1) / 2), second(first.size());
-    std::vector<Tensor> firsts, seconds;
-    int64_t* offsets = start.data_ptr<int64_t>();
+    int64_t copies = positions.size(0), atoms = positions.size(1), count = 0, most = atoms * (atoms + 1) / 2;
+    Tensor x = positions.contiguous();
+    Scratch<int64_t> first(copies * most), second(copies * most); // pages never written cost nothing
     AT_DISPATCH_FLOATING_TYPES(positions.scalar_type(), "near_pairs", [&] {
-        for (int64_t copy = 0; copy < copies; copy++) {
-            int64_t count = pairKernels<scalar_t>().near(x.const_data_ptr<scalar_t>() + copy * atoms * 3,
-                    atoms, scalar_t(cutoff), copy * atoms, first.data(), second.data());
-            offsets[copy + 1] = offsets[copy] + count;
-            firsts.push_back(at::empty({count}, at::kLong));
-            seconds.push_back(at::empty({count}, at::kLong));
-            std::copy(first.begin(), first.begin() + count, firsts.back().data_ptr<int64_t>());
-            std::copy(second.begin(), second.begin() + count, seconds.back().data_ptr<int64_t>());
-        }
+        for (int64_t copy = 0; copy < copies; copy++)
+            count += pairKernels<scalar_t>().near(x.const_data_ptr<scalar_t>() + copy * atoms * 3, atoms,
+                    scalar_t(cutoff), copy * atoms, first.get() + count, second.get() + count);
     });
-    if (copies == 0)
-        return {at::empty({0}, at::kLong), at::empty({0}, at::kLong), start};
-    return {at::cat(firsts), at::cat(seconds), start};
+    Tensor result = at::empty({2, count}, at::kLong);
+    std::copy(first.get(), first.get() + count, result.data_ptr<int64_t>());
+    std::copy(second.get(), second.get() + count, result.data_ptr<int64_t>() + count);
+    return result;
 }
 
 /** One embedding as pointers; holds contiguous arrays and packed weights. */
@@ -83,8 +76,7 @@ struct EmbeddingInputs {
         panels = {
                 packed<T>(first), packed<T>(second), packedTransposed<T>(first), packedTransposed<T>(second)};
         PairEmbedding<T> p{points.size(1), means.size(0), kindCount, times.size(1), first.size(0),
-                second.size(0), both, T(decay), T(cutoff), pairs.first.const_data_ptr<int64_t>(),
-                pairs.second.const_data_ptr<int64_t>(), pairs.start.const_data_ptr<int64_t>(),
+                second.size(0), both, T(decay), T(cutoff), pairs.first(), pairs.second(), pairs.start.data(),
                 pointer(points), pointer(initial), pointer(moved), pointer(reference), pointer(times),
                 pointer(changeScale), pointer(strainWidth), kinds.const_data_ptr<int64_t>(), pointer(means),
                 pointer(betas), pointer(panels[0]), pointer(firstBias), pointer(panels[1]),
@@ -95,9 +87,9 @@ struct EmbeddingInputs {
 };
 
 std::vector<Tensor> embedPairs(const Tensor& points, const Tensor& initial, const Tensor& moved,
-        const Tensor& first, const Tensor& second, const Tensor& start, at::TensorList described,
-        at::TensorList weights, double decay, double cutoff, bool both, int64_t kindCount) {
-    EmbeddingInputs in(points, initial, moved, Pairs(first, second, start, points.size(0) * points.size(1)),
+        const Tensor& index, at::TensorList described, at::TensorList weights, double decay, double cutoff,
+        bool both, int64_t kindCount) {
+    EmbeddingInputs in(points, initial, moved, Pairs(index, points.size(1), points.size(0) * points.size(1)),
             described, weights);
     int64_t count = in.pairs.count();
     std::vector<Tensor> result{at::empty({count, in.second.size(0)}, points.options()),
@@ -118,10 +110,9 @@ std::vector<Tensor> embedPairs(const Tensor& points, const Tensor& initial, cons
 
 /** Gradients of points and displacements, if they are wanted, and of the four weights. */
 std::vector<Tensor> embedPairsBackward(at::TensorList gradients, const Tensor& points, const Tensor& initial,
-        const Tensor& moved, const Tensor& first, const Tensor& second, const Tensor& start,
-        at::TensorList described, at::TensorList weights, double decay, double cutoff, bool both,
-        int64_t kindCount, bool ofPoints) {
-    EmbeddingInputs in(points, initial, moved, Pairs(first, second, start, points.size(0) * points.size(1)),
+        const Tensor& moved, const Tensor& index, at::TensorList described, at::TensorList weights,
+        double decay, double cutoff, bool both, int64_t kindCount, bool ofPoints) {
+    EmbeddingInputs in(points, initial, moved, Pairs(index, points.size(1), points.size(0) * points.size(1)),
             described, weights);
     Tensor embedded = gradients[0].contiguous(), arrows = gradients[1].contiguous();
     Tensor envelope = gradients[2].contiguous(), byPoints, byMoved;
@@ -134,7 +125,7 @@ std::vector<Tensor> embedPairsBackward(at::TensorList gradients, const Tensor& p
     AT_DISPATCH_FLOATING_TYPES(points.scalar_type(), "embed_pairs_backward", [&] {
         using T = scalar_t;
         auto p = in.problem<T>(decay, cutoff, both, kindCount);
-        int64_t each = p.featureCount() + 3 * p.innerCount + 2 * p.outputCount + p.radial + 1;
+        int64_t row = p.featureCount() + 3 * p.innerCount + 2 * p.outputCount + p.radial + 1;
         int64_t outer = std::max(
                 outerScratch(p.outputCount, p.innerCount), outerScratch(p.innerCount, p.featureCount()));
         overShares(in.pairs.copies(), shares, [&](int64_t share, int64_t begin, int64_t end) {
@@ -142,7 +133,7 @@ std::vector<Tensor> embedPairsBackward(at::TensorList gradients, const Tensor& p
                     envelope.const_data_ptr<T>(), ofPoints ? byPoints.data_ptr<T>() : nullptr,
                     ofPoints ? byMoved.data_ptr<T>() : nullptr, added.at<T>(share, 0), added.at<T>(share, 1),
                     added.at<T>(share, 2), added.at<T>(share, 3)};
-            Scratch<T> scratch(PAIR_CHUNK * each + outer);
+            Scratch<T> scratch(PAIR_CHUNK * row + outer);
             pairKernels<T>().embedBackward(p, g, begin, end, scratch.get());
         });
     });
@@ -175,18 +166,17 @@ struct SumInputs {
     PairSum<T> problem() {
         panels = packed<T>(weight);
         back = packedTransposed<T>(weight);
-        return {rows.size(1), edges.size(1), pairs.first.const_data_ptr<int64_t>(),
-                pairs.second.const_data_ptr<int64_t>(), edges.const_data_ptr<T>(),
+        return {rows.size(1), edges.size(1), pairs.first(), pairs.second(), edges.const_data_ptr<T>(),
                 envelope.const_data_ptr<T>(), rows.const_data_ptr<T>(), panels.const_data_ptr<T>(),
                 bias.const_data_ptr<T>(), back.const_data_ptr<T>()};
     }
 };
 
 Tensor pairSum(const Tensor& edges, const Tensor& envelope, const Tensor& rows, const Tensor& weight,
-        const Tensor& bias, const Tensor& first, const Tensor& second, const Tensor& start) {
-    SumInputs in(edges, envelope, rows, weight, bias, Pairs(first, second, start, rows.size(0)));
+        const Tensor& bias, const Tensor& index, int64_t each) {
+    SumInputs in(edges, envelope, rows, weight, bias, Pairs(index, each, rows.size(0)));
     Tensor result = at::zeros_like(in.rows);
-    const int64_t* offsets = in.pairs.start.const_data_ptr<int64_t>();
+    const int64_t* offsets = in.pairs.start.data();
     AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "pair_sum", [&] {
         auto p = in.problem<scalar_t>();
         overShares(
@@ -201,15 +191,14 @@ Tensor pairSum(const Tensor& edges, const Tensor& envelope, const Tensor& rows, 
 
 /** Gradients of edges, envelope, rows, weight and bias. */
 std::vector<Tensor> pairSumBackward(const Tensor& gradient, const Tensor& edges, const Tensor& envelope,
-        const Tensor& rows, const Tensor& weight, const Tensor& bias, const Tensor& first,
-        const Tensor& second, const Tensor& start) {
-    SumInputs in(edges, envelope, rows, weight, bias, Pairs(first, second, start, rows.size(0)));
+        const Tensor& rows, const Tensor& weight, const Tensor& bias, const Tensor& index, int64_t each) {
+    SumInputs in(edges, envelope, rows, weight, bias, Pairs(index, each, rows.size(0)));
     std::vector<Tensor> result{
             at::empty_like(in.edges), at::empty_like(in.envelope), at::zeros_like(in.rows)};
     Tensor given = gradient.contiguous();
     int64_t shares = shareCount(in.pairs.copies());
     SharedGradients added(shares, {in.weight, in.bias});
-    const int64_t* offsets = in.pairs.start.const_data_ptr<int64_t>();
+    const int64_t* offsets = in.pairs.start.data();
     AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "pair_sum_backward", [&] {
         using T = scalar_t;
         auto p = in.problem<T>();
@@ -228,14 +217,13 @@ std::vector<Tensor> pairSumBackward(const Tensor& gradient, const Tensor& edges,
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    const std::string pairs = "Tensor first, Tensor second, Tensor start";
     const std::string embedding =
-            "Tensor points, Tensor initial, Tensor moved, " + pairs +
-            ", Tensor[] described, Tensor[] weights, float decay, float cutoff, bool both, "
-            "int kind_count";
+            "Tensor points, Tensor initial, Tensor moved, Tensor pairs, Tensor[] described, "
+            "Tensor[] weights, float decay, float cutoff, bool both, int kind_count";
     const std::string sum =
-            "Tensor edges, Tensor envelope, Tensor rows, Tensor weight, Tensor bias, " + pairs;
-    library.def("near_pairs(Tensor positions, float cutoff) -> (Tensor, Tensor, Tensor)");
+            "Tensor edges, Tensor envelope, Tensor rows, Tensor weight, Tensor bias, Tensor pairs, "
+            "int atoms";
+    library.def("near_pairs(Tensor positions, float cutoff) -> Tensor");
     library.def(("embed_pairs(" + embedding + ") -> Tensor[]").c_str());
     library.def(("embed_pairs_backward(Tensor[] gradients, " + embedding + ", bool of_points) -> Tensor[]")
                         .c_str());

@@ -16,15 +16,15 @@ struct LayerInputs {
     Tensor scalars, vectors, edges, arrows, envelope;
     Tensor normWeight, normBias, node, nodeBias, mix, output, outputBias, filter, filterBias;
     Pairs pairs;
-    int64_t heads;
+    int64_t each, heads;
     double epsilon;
 
-    LayerInputs(const Tensor& scalars, const Tensor& vectors, const Tensor& first, const Tensor& second,
-            const Tensor& start, const Tensor& edges, const Tensor& arrows, const Tensor& envelope,
-            at::TensorList w, int64_t heads, double epsilon)
+    LayerInputs(const Tensor& scalars, const Tensor& vectors, const Tensor& index, int64_t each,
+            const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList w,
+            int64_t heads, double epsilon)
             : scalars(scalars.contiguous()), vectors(vectors.contiguous()), edges(edges.contiguous()),
               arrows(arrows.contiguous()), envelope(envelope.contiguous()),
-              pairs(first, second, start, scalars.size(0)), heads(heads), epsilon(epsilon) {
+              pairs(index, each, scalars.size(0)), each(each), heads(heads), epsilon(epsilon) {
         TORCH_CHECK(w.size() == 9, "openmm_unisim::pair_layer takes nine arrays of weights.");
         Tensor* own[] = {
                 &normWeight, &normBias, &node, &nodeBias, &mix, &output, &outputBias, &filter, &filterBias};
@@ -40,9 +40,6 @@ struct LayerInputs {
     }
     int64_t hidden() const {
         return scalars.size(1);
-    }
-    int64_t atomsOfCopy() const {
-        return pairs.copies() == 0 ? 0 : atoms() / pairs.copies();
     }
 
     void check() const {
@@ -98,10 +95,9 @@ struct PackedPairLayer {
         layer.nodeBias = pointer(in.nodeBias);
         layer.outputBias = pointer(in.outputBias);
         PairMessages<T>& p = layer.messages;
-        p = {in.hidden(), in.heads, in.arrows.size(2), in.edges.size(1),
-                in.pairs.first.const_data_ptr<int64_t>(), in.pairs.second.const_data_ptr<int64_t>(), nullptr,
-                nullptr, pointer(in.edges), pointer(in.arrows), pointer(in.envelope), pointer(filter),
-                pointer(in.filterBias), backward ? pointer(filterBack) : nullptr};
+        p = {in.hidden(), in.heads, in.arrows.size(2), in.edges.size(1), in.pairs.first(), in.pairs.second(),
+                nullptr, nullptr, pointer(in.edges), pointer(in.arrows), pointer(in.envelope),
+                pointer(filter), pointer(in.filterBias), backward ? pointer(filterBack) : nullptr};
     }
 };
 
@@ -110,15 +106,15 @@ int64_t backwardScratch(const LayerInputs& in, const PairMessages<T>& p) {
     int64_t h = p.hidden, pair = PAIR_CHUNK * (3 * p.width() + 6 * p.heads) + 2 * h;
     int64_t outer = std::max(
             {outerScratch(p.width(), p.features), outerScratch(p.stride(), h), outerScratch(3 * h, h)});
-    return blockAtoms(in.atomsOfCopy()) * (14 * h + p.stride()) + pair + outer;
+    return blockAtoms(in.each) * (14 * h + p.stride()) + pair + outer;
 }
 
 /** Results, and what the backward pass reads: normed, nodes, mixed, y, gates. */
-std::vector<Tensor> pairLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& first,
-        const Tensor& second, const Tensor& start, const Tensor& edges, const Tensor& arrows,
-        const Tensor& envelope, at::TensorList weights, int64_t heads, double epsilon) {
-    LayerInputs in(scalars, vectors, first, second, start, edges, arrows, envelope, weights, heads, epsilon);
-    int64_t n = in.atoms(), h = in.hidden(), each = in.atomsOfCopy();
+std::vector<Tensor> pairLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& index, int64_t each,
+        const Tensor& edges, const Tensor& arrows, const Tensor& envelope, at::TensorList weights,
+        int64_t heads, double epsilon) {
+    LayerInputs in(scalars, vectors, index, each, edges, arrows, envelope, weights, heads, epsilon);
+    int64_t n = in.atoms(), h = in.hidden();
     auto made = [&](at::IntArrayRef shape) { return at::empty(shape, scalars.options()); };
     std::vector<Tensor> made_{made({n, h}), made({n, 3, h}), made({n, h}), made({n, in.node.size(0)}),
             made({n, 3, 3 * h}), made({n, h}), made({n, 3 * h})};
@@ -128,7 +124,7 @@ std::vector<Tensor> pairLayer(const Tensor& scalars, const Tensor& vectors, cons
         auto pointer = [&](int k) { return made_[k].data_ptr<T>(); };
         PairLayerState<T> state{in.scalars.const_data_ptr<T>(), in.vectors.const_data_ptr<T>(), pointer(2),
                 pointer(3), pointer(4), pointer(5), pointer(6), pointer(0), pointer(1)};
-        const int64_t* offsets = in.pairs.start.const_data_ptr<int64_t>();
+        const int64_t* offsets = in.pairs.start.data();
         const PairMessages<T>& p = own.layer.messages;
         overShares(
                 in.pairs.copies(), shareCount(in.pairs.copies()), [&](int64_t, int64_t begin, int64_t end) {
@@ -144,13 +140,13 @@ std::vector<Tensor> pairLayer(const Tensor& scalars, const Tensor& vectors, cons
 
 /** Gradients of scalars, vectors, edges, arrows, envelope and the nine weights. */
 std::vector<Tensor> pairLayerBackward(const Tensor& scalarGradient, const Tensor& vectorGradient,
-        const Tensor& scalars, const Tensor& vectors, const Tensor& first, const Tensor& second,
-        const Tensor& start, const Tensor& edges, const Tensor& arrows, const Tensor& envelope,
-        at::TensorList weights, at::TensorList saved, int64_t heads, double epsilon) {
-    LayerInputs in(scalars, vectors, first, second, start, edges, arrows, envelope, weights, heads, epsilon);
+        const Tensor& scalars, const Tensor& vectors, const Tensor& index, int64_t each, const Tensor& edges,
+        const Tensor& arrows, const Tensor& envelope, at::TensorList weights, at::TensorList saved,
+        int64_t heads, double epsilon) {
+    LayerInputs in(scalars, vectors, index, each, edges, arrows, envelope, weights, heads, epsilon);
     TORCH_CHECK(saved.size() == 5,
             "openmm_unisim::pair_layer_backward takes the five arrays of the forward pass.");
-    int64_t each = in.atomsOfCopy(), shares = shareCount(in.pairs.copies());
+    int64_t shares = shareCount(in.pairs.copies());
     Tensor gx = scalarGradient.contiguous(), gv = vectorGradient.contiguous();
     std::vector<Tensor> result{at::empty_like(in.scalars), at::empty_like(in.vectors),
             at::empty_like(in.edges), at::empty_like(in.arrows), at::empty_like(in.envelope)};
@@ -161,7 +157,7 @@ std::vector<Tensor> pairLayerBackward(const Tensor& scalarGradient, const Tensor
         auto pointer = [&](int k) { return saved[k].data_ptr<T>(); };
         PairLayerState<T> state{in.scalars.const_data_ptr<T>(), in.vectors.const_data_ptr<T>(), pointer(0),
                 pointer(1), pointer(2), pointer(3), pointer(4), nullptr, nullptr};
-        const int64_t* offsets = in.pairs.start.const_data_ptr<int64_t>();
+        const int64_t* offsets = in.pairs.start.data();
         int64_t size = backwardScratch(in, own.layer.messages);
         overShares(in.pairs.copies(), shares, [&](int64_t share, int64_t begin, int64_t end) {
             auto mine = [&](int k) { return added.at<T>(share, k); };
@@ -184,7 +180,7 @@ std::vector<Tensor> pairLayerBackward(const Tensor& scalarGradient, const Tensor
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(openmm_unisim, library) {
-    const std::string common = "Tensor scalars, Tensor vectors, Tensor first, Tensor second, Tensor start, "
+    const std::string common = "Tensor scalars, Tensor vectors, Tensor pairs, int atoms, "
                                "Tensor edges, Tensor arrows, Tensor envelope, Tensor[] weights, ";
     library.def(("pair_layer(" + common + "int heads, float epsilon) -> Tensor[]").c_str());
     library.def(("pair_layer_backward(Tensor scalars_gradient, Tensor vectors_gradient, " + common +

@@ -28,30 +28,40 @@ at::Tensor packedTransposed(const at::Tensor& weight) {
     return result;
 }
 
-/** Pairs of atoms of copies of one molecule. */
+/** Pairs (2, count) of atoms of copies of one molecule, ordered by copy. */
 struct Pairs {
-    at::Tensor first, second, start;
+    at::Tensor index;
+    std::vector<int64_t> start; // first pair of each copy, and their number
 
-    Pairs(const at::Tensor& first, const at::Tensor& second, const at::Tensor& start, int64_t atoms)
-            : first(first.contiguous()), second(second.contiguous()), start(start.contiguous()) {
-        TORCH_CHECK(first.scalar_type() == at::kLong && second.scalar_type() == at::kLong &&
-                            start.scalar_type() == at::kLong && first.dim() == 1 &&
-                            first.sizes() == second.sizes() && start.dim() == 1 && copies() >= 0,
-                "A fused operator takes pairs as three int64 arrays, from near_pairs.");
-        TORCH_CHECK(copies() == 0 ? atoms == 0 : atoms % copies() == 0,
-                "A fused operator was given pairs of other copies; take them from near_pairs.");
-        const int64_t* offsets = this->start.const_data_ptr<int64_t>();
-        TORCH_CHECK(offsets[0] == 0 && offsets[copies()] == count() &&
-                            std::is_sorted(offsets, offsets + copies() + 1),
-                "A fused operator was given pairs of other copies; take them from near_pairs.");
-        checkSources(this->first, atoms);
-        checkSources(this->second, atoms);
+    /** `each`: atoms of a copy; `atoms`: of all copies. */
+    Pairs(const at::Tensor& pairs, int64_t each, int64_t atoms) : index(pairs.contiguous()) {
+        TORCH_CHECK(pairs.scalar_type() == at::kLong && pairs.dim() == 2 && pairs.size(0) == 2 && each >= 0 &&
+                            (each == 0 ? atoms == 0 : atoms % each == 0),
+                "A fused operator takes pairs (2, n_pairs) of copies of one molecule, from near_pairs.");
+        checkSources(index, atoms);
+        int64_t copies = each == 0 ? 0 : atoms / each;
+        bool together = true;
+        for (int64_t pair = 0; pair < count(); pair++) {
+            int64_t copy = first()[pair] / each;
+            together = together && copy == second()[pair] / each && copy + 1 >= int64_t(start.size());
+            while (int64_t(start.size()) <= copy)
+                start.push_back(pair);
+        }
+        start.resize(copies + 1, count());
+        TORCH_CHECK(together,
+                "A fused operator was given pairs that aren't ordered by copy; take them from near_pairs.");
     }
     int64_t copies() const {
-        return start.size(0) - 1;
+        return int64_t(start.size()) - 1;
     }
     int64_t count() const {
-        return first.size(0);
+        return index.size(1);
+    }
+    const int64_t* first() const {
+        return index.const_data_ptr<int64_t>();
+    }
+    const int64_t* second() const {
+        return first() + count();
     }
 };
 

@@ -3,7 +3,7 @@
 namespace UniSimPlugin {
 
 int getOperatorsVersion() {
-    return 1;
+    return 2;
 }
 
 } // namespace UniSimPlugin

@@ -53,7 +53,9 @@ def gradients(field, parameters, given) -> tuple:
     """End point less the start, and derivatives of a random sum of it."""
     end, reference = field(*given)
     generator = torch.Generator().manual_seed(3)
-    loss = (end * torch.randn(end.shape, generator=generator, dtype=end.dtype)).sum() + reference.square().mean()
+    loss = (
+        end * torch.randn(end.shape, generator=generator, dtype=end.dtype)
+    ).sum() + reference.square().mean()
     return (end - given[1]).detach(), torch.autograd.grad(loss, parameters)
 
 
@@ -70,20 +72,21 @@ def test_values_and_gradients_are_those_of_the_plain_field(config, dtype):
     expected, of_expected = gradients(field, parameters, given)
     found, of_found = gradients(PairField(field), parameters, given)
     assert largest_relative(found, expected) < RELATIVE[dtype]
-    bound = RELATIVE[dtype] * (3 if dtype == torch.float32 else 1)  # sums over hundreds of pairs in another order
+    bound = RELATIVE[dtype] * (
+        3 if dtype == torch.float32 else 1
+    )  # sums over hundreds of pairs in another order
     for one, two in zip(of_found, of_expected):
         assert largest_relative(one, two) < bound
 
 
 def test_pairs_beyond_the_cutoff_are_left_out():
     now = arguments(torch.float32)[0]
-    pairs = near_pairs(now, 4.0)
-    copy, own, other = pairs.first // 22, pairs.first % 22, pairs.second % 22
+    pairs = near_pairs(now, 4.0).index
+    copy, own, other = pairs[0] // 22, pairs[0] % 22, pairs[1] % 22
     distance = torch.cdist(now, now, compute_mode="donot_use_mm_for_euclid_dist")
     upper = torch.triu(distance < 4.0)
     assert torch.equal(torch.stack([copy, own, other], 1), upper.nonzero())
-    assert torch.equal(pairs.start, torch.cat([torch.zeros(1), upper.sum((1, 2)).cumsum(0)]).long())
-    assert 0 < pairs.first.numel() < 3 * 22 * 23 // 2
+    assert 0 < pairs.size(1) < 3 * 22 * 23 // 2
 
 
 def test_parameters_are_shared_and_named_alike():
@@ -113,9 +116,9 @@ def test_derivatives_against_finite_differences():
     weights = [normal(5, width), normal(5), normal(3, 5), normal(3)]
 
     def function(points, moved, *weights):
-        pairs = near_pairs(points, 6.0)
+        pairs = near_pairs(points, 6.0).index
         results = OPERATORS.embed_pairs(
-            points, initial, moved, *pairs, described, [*basis, *weights], 0.6, 6.0, True, 4
+            points, initial, moved, pairs, described, [*basis, *weights], 0.6, 6.0, True, 4
         )
         return tuple(results)
 
@@ -162,17 +165,18 @@ def test_dense_is_a_linear_layer(bias):
 
 def test_errors_name_the_cause():
     x = torch.zeros(4, 3)
-    pairs = near_pairs(torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0)), 100.0)
-    edges, envelope = torch.zeros(10, 2), torch.zeros(10)
+    pairs = near_pairs(torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(0)), 100.0).index
+    edges, envelope = torch.zeros(6, 2), torch.zeros(6)
+    rest = (x, torch.zeros(3, 2), torch.zeros(3))
     with pytest.raises(RuntimeError, match="shapes don't agree"):
-        OPERATORS.pair_sum(edges[:9], envelope, x, torch.zeros(3, 2), torch.zeros(3), *pairs)
-    with pytest.raises(RuntimeError, match="near_pairs"):
-        OPERATORS.pair_sum(edges, envelope, x, torch.zeros(3, 2), torch.zeros(3), *pairs[:2], pairs.start + 1)
+        OPERATORS.pair_sum(edges[:5], envelope, *rest, pairs, 2)
+    with pytest.raises(RuntimeError, match=r"ordered by copy.*near_pairs"):
+        OPERATORS.pair_sum(edges, envelope, *rest, pairs.flip(1), 2)
+    with pytest.raises(RuntimeError, match="copies of one molecule"):
+        OPERATORS.pair_sum(edges, envelope, *rest, pairs, 3)
     with pytest.raises(RuntimeError, match="index outside the atoms"):
-        OPERATORS.pair_sum(
-            edges, envelope, x, torch.zeros(3, 2), torch.zeros(3), pairs.first + 9, *pairs[1:]
-        )
+        OPERATORS.pair_sum(edges, envelope, *rest, pairs + 9, 2)
     with pytest.raises(RuntimeError, match="one floating-point type"):
-        OPERATORS.pair_sum(edges.double(), envelope, x, torch.zeros(3, 2), torch.zeros(3), *pairs)
+        OPERATORS.pair_sum(edges.double(), envelope, *rest, pairs, 2)
     with pytest.raises(RuntimeError, match="dense takes"):
         OPERATORS.dense(x, torch.zeros(3, 4), None)

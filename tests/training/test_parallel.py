@@ -19,7 +19,9 @@ def test_a_stream_hands_out_what_the_generator_gives():
     for _ in range(3):
         found, expected = stream.next(), draw(generator)
         assert torch.equal(found.pair.end, expected.pair.end) and torch.equal(found.noise, expected.noise)
-        assert torch.equal(stream.state, generator.get_state())  # of what was handed out, not of what is ahead
+        assert torch.equal(
+            stream.state, generator.get_state()
+        )  # of what was handed out, not of what is ahead
 
 
 def test_a_stream_starts_again_from_a_state():

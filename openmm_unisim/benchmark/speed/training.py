@@ -1,7 +1,7 @@
 """Speed of training: whole optimiser steps of the plain layers over the full graph, and of the fast paths, in turn.
 
-A step is `VectorFieldTrainer.train_step` on pairs from a short MD run: batch, forward and backward pass, clipping, Adam,
-averages. Networks have the sizes of the shipped `ala2`.
+A step is `VectorFieldTrainer.train_step` on pairs from a short MD run: batch, forward and backward pass, clipping,
+Adam, averages. Networks have the sizes of the shipped `ala2`.
 """
 
 import tempfile
@@ -80,7 +80,11 @@ class Bench:
         """A trainer of the given path; `cutoff` is one of the model."""
         model = ConditionedConfig(**ALA2_SIZE, cutoff=changes.pop("cutoff", 12.0))
         config = VectorFieldConfig(
-            model=model, lag_time=LAG, train_files=[str(self.data)], batch=batch, **{"compiled": False, **changes}
+            model=model,
+            lag_time=LAG,
+            train_files=[str(self.data)],
+            batch=batch,
+            **{"compiled": False, **changes},
         )
         trainer = VectorFieldTrainer(config, self.folder / str(len(self.trainers)), threads)
         self.trainers[name] = trainer
@@ -111,10 +115,16 @@ def benchmark_training(
         molecules = {name: _molecule(settings, name, report) for name in settings.molecules}
     finally:
         torch.set_num_threads(threads)
-    return {"settings": vars(settings), "molecules": molecules, "provenance": provenance(seed=1, torch_threads=1)}
+    return {
+        "settings": vars(settings),
+        "molecules": molecules,
+        "provenance": provenance(seed=1, torch_threads=1),
+    }
 
 
-def _molecule(settings: TrainingBenchmarkSettings, name: str, report: Callable[[str], None]) -> dict[str, Any]:
+def _molecule(
+    settings: TrainingBenchmarkSettings, name: str, report: Callable[[str], None]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report(f"{name}: MD for the pairs")
         data = Path(folder) / "walker.h5"
@@ -135,7 +145,10 @@ def _molecule(settings: TrainingBenchmarkSettings, name: str, report: Callable[[
         products = step_products(fast.config.model, settings.batch * atoms, sum(pairs) // len(pairs))
         result = {
             "n_atoms": atoms,
-            "share_of_pairs_within_cutoff": sum(pairs) / len(pairs) / settings.batch / (atoms * (atoms + 1) / 2),
+            "share_of_pairs_within_cutoff": sum(pairs)
+            / len(pairs)
+            / settings.batch
+            / (atoms * (atoms + 1) / 2),
             "paths": paths,
             "parts": {k: _parts(bench.trainers[k], settings.repeats) for k in (TWIN, OPERATORS)},
             "products": time_products(products, settings.repeats),
@@ -176,7 +189,7 @@ def _pairs_of(trainer: VectorFieldTrainer, draws: int = 4) -> list[int]:
     counts = []
     for _ in range(draws):
         batch = trainer.batches.next()
-        counts.append(near_pairs(batch.pair.start, trainer.config.model.cutoff).first.numel())
+        counts.append(near_pairs(batch.pair.start, trainer.config.model.cutoff).index.size(1))
     return counts
 
 
@@ -202,7 +215,10 @@ def _threads(bench: Bench) -> dict[str, Any]:
     """Steps with one and with more threads; the gain is by the clock."""
     settings = bench.settings
     one = bench.trainers[OPERATORS]
-    trainers = {"1 thread": one, f"{settings.threads} threads": bench.add("more", one.config.batch, settings.threads)}
+    trainers = {
+        "1 thread": one,
+        f"{settings.threads} threads": bench.add("more", one.config.batch, settings.threads),
+    }
     figures = compare({name: trainer.train_step for name, trainer in trainers.items()}, settings.repeats, 2)
     for entry in figures.values():
         entry["wall_samples_per_s"] = 1000 * settings.batch / entry["wall_milliseconds"]
