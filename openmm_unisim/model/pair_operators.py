@@ -4,6 +4,7 @@ The operators compute; here torch learns which operator is the derivative of whi
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -127,13 +128,13 @@ def _embedding_backward_shapes(gradients: list[Tensor], points: Tensor, *argumen
     return [torch.empty_like(x) for x in like]
 
 
-_FORMULAS = {
+_FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "pair_layer": (_save_layer, _layer_backward),
     "embed_pairs": (_save_embedding, _embedding_backward),
     "pair_sum": (_save_sum, _sum_backward),
     "dense": (_save_dense, _dense_backward),
 }
-_SHAPES = {
+_SHAPES: dict[str, Callable[..., Any]] = {
     "near_pairs": _near_shapes,
     "pair_layer": _layer_shapes,
     "pair_layer_backward": _layer_backward_shapes,

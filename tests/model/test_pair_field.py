@@ -7,6 +7,8 @@ from openmm_unisim.elements import vocabulary_lookup
 from openmm_unisim.errors import PluginError
 from openmm_unisim.model.bond_graph import adjacency_matrix, bond_distance
 from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.model.fused import for_inference
+from openmm_unisim.model.inference_pairs import PAIRS_FROM
 from openmm_unisim.model.pair_field import PairField, near_pairs
 from openmm_unisim.model.pair_operators import register_derivatives
 from openmm_unisim.system import load_molecule
@@ -36,9 +38,9 @@ def field_of(config: ConditionedConfig, dtype: torch.dtype) -> ConditionedField:
     return field
 
 
-def arguments(dtype: torch.dtype, copies: int = 3) -> tuple:
-    """What a field takes: copies of alanine dipeptide at several times, exactly 0 among them."""
-    molecule = load_molecule("ACE-ALA-NME")
+def arguments(dtype: torch.dtype, copies: int = 3, name: str = "ACE-ALA-NME") -> tuple:
+    """What a field takes: copies of a molecule at several times, exactly 0 among them."""
+    molecule = load_molecule(name)
     generator = torch.Generator().manual_seed(0)
     z = torch.tensor(vocabulary_lookup())[torch.from_numpy(molecule.atomic_numbers)]
     adjacency = adjacency_matrix(torch.from_numpy(molecule.bonds), len(z))
@@ -147,6 +149,20 @@ def test_threads_change_rounding_only():
         torch.set_num_threads(before)
     for one, two in zip(*results):
         assert largest_relative(one, two) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["ACE-ALA-NME", "ACE-ALA-ALA-ALA-NME"])
+def test_inference_on_either_side_of_the_crossing(name):
+    """22 and 42 atoms: by the packed form and over pairs, frozen as in a model file."""
+    field = field_of(SHORT, torch.float32)
+    given = arguments(torch.float32, 2, name)
+    assert (given[0].size(1) < PAIRS_FROM) == (name == "ACE-ALA-NME")
+    with torch.no_grad():
+        expected = field(*given)[0] - given[1]
+        fast = for_inference(field)
+        frozen = torch.jit.freeze(torch.jit.script(fast))
+        for network in (fast, frozen):
+            assert largest_relative(network(*given)[0] - given[1], expected) < 2e-5
 
 
 @pytest.mark.parametrize("bias", [True, False])
