@@ -9,6 +9,7 @@ import typer
 
 from ..errors import ConfigError, DataError
 from .benchmark_scaling import scaling
+from .benchmark_training import training
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result there.")]
 PlatformsOption = Annotated[
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("scaling")(scaling)
     group.command("breakdown")(breakdown)
     group.command("throughput")(throughput)
+    group.command("training")(training)
     app.add_typer(group, name="benchmark")
 
 

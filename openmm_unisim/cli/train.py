@@ -21,19 +21,19 @@ def vector_field(
     start: Annotated[
         Path | None, typer.Option("--start-from", help="Replaces the config's start_from if given.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="torch threads.")] = 1,
+    threads: Annotated[int, typer.Option(help="Cores to use; a run repeats exactly with as many.")] = 1,
 ) -> None:
     """Train the conditioned vector field; resumes exactly from the run folder."""
     import torch
     from pydantic import ValidationError
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from .._plugin import operators_are_built
     from ..errors import ConfigError
     from ..memory import keep_freed_memory
     from ..training.config import VectorFieldConfig
     from ..training.vector_field import VectorFieldTrainer
 
-    torch.set_num_threads(threads)
     keep_freed_memory()
     torch.set_flush_denormal(True)  # denormals in radial tails cost a factor of three
     try:
@@ -50,7 +50,8 @@ def vector_field(
         settings = settings.model_copy(update={"steps": steps})
     if start is not None:
         settings = settings.model_copy(update={"start_from": str(start)})
-    trainer = VectorFieldTrainer(settings, output)
+    torch.set_num_threads(1 if settings.fused and operators_are_built() else threads)
+    trainer = VectorFieldTrainer(settings, output, threads)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelFileError, OutputError
 from ..interpolant.covariance import Restraints
+from ..model.inference_pairs import SizedField
 from ..provenance import source_commit
 from .exporter import weights_sha256, write_with_checksum
 from .metadata import OPERATORS_VERSION, ModelMetadata
@@ -160,6 +161,8 @@ def _compile(jump: ConditionedJump, metadata: ModelMetadata, path: Path) -> Path
     """torch's own package of the function."""
     if isinstance(jump, PackedJump):
         register_shapes()
+        if isinstance(jump.field, SizedField):
+            jump.field = jump.field.small  # one function can't choose by the number of atoms
     many = torch.export.Dim.DYNAMIC
     per_copy, coordinates = {0: many}, {0: many, 1: many}
     shapes: tuple[dict[int, Any], ...] = (

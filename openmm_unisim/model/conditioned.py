@@ -159,9 +159,9 @@ class ConditionedField(nn.Module):
         place = self.places(z_index, adjacency)
         return place, self.places.reference_length(place, distance)
 
-    def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
-        """All pairs of each copy."""
-        return full_table(copies, atoms, device)
+    def table(self, positions: Tensor) -> NeighbourTable:
+        """All pairs of each copy; the envelope leaves those within the cutoff."""
+        return full_table(positions.size(0), positions.size(1), positions.device)
 
     def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:
         """P: `prediction` without rigid motion relative to `initial`."""
@@ -232,7 +232,7 @@ class ConditionedField(nn.Module):
     ) -> Tensor:  # fmt: skip
         """`forward` for a molecule that `describe` has described."""
         copies, atoms = positions.size(0), positions.size(1)
-        table = self.table(copies, atoms, positions.device)
+        table = self.table(positions)
         times = self.time_features(t).to(positions.dtype)
         width = torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance)
         pairs = self.pairs(distance, reference.detach(), times, width)

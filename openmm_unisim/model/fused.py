@@ -4,6 +4,7 @@ The plain PyTorch code is the definition; the operators are the same functions w
 A layer's `fused` is a constant for TorchScript: a module scripted without it doesn't mention the operators.
 """
 
+import copy
 from typing import TypeVar, cast
 
 from torch import nn
@@ -15,6 +16,7 @@ from .encoder import Encoder
 from .heads import GatedVectorHead
 from .inference import CellListSearch, PackedAttention, PackedHead, PackedLinear, TabulatedEncoder
 from .inference_conditioned import PackedField, PackedRefinement
+from .inference_pairs import SizedField
 from .neighbour_search import NeighbourSearch
 from .refinement import Refinement
 
@@ -84,11 +86,16 @@ def _replaced(module: nn.Module, half: bool) -> nn.Module:
     if type(module) is Encoder:
         module = TabulatedEncoder(module, half)
     elif type(module) is ConditionedField:
-        module = PackedField(module, half)
+        trained = copy.deepcopy(module)
+        return SizedField(_with_replaced_children(PackedField(module, half), half), trained)
     elif type(module) is Refinement:
         module = PackedRefinement(module, half)
     if type(module) is nn.Linear:
         return PackedLinear(module, half)
+    return _with_replaced_children(module, half)
+
+
+def _with_replaced_children(module: Network, half: bool) -> Network:
     for name, child in module.named_children():
         setattr(module, name, _replaced(child, half))
     return module

@@ -202,9 +202,10 @@ class PackedField(ConditionedField):
         """`ConditionedField.describe`."""
         return torch.ops.openmm_unisim.describe_places(z_index, adjacency, distance, self.place_weights())
 
-    def table(self, copies: int, atoms: int, device: torch.device) -> NeighbourTable:
+    def table(self, positions: Tensor) -> NeighbourTable:
         """`ConditionedField.table`."""
-        index, mask = torch.ops.openmm_unisim.full_table(copies, atoms, device=device)
+        atoms = positions.size(1)
+        index, mask = torch.ops.openmm_unisim.full_table(positions.size(0), atoms, device=positions.device)
         return NeighbourTable(index, mask, atoms)
 
     def projected(self, prediction: Tensor, initial: Tensor) -> Tensor:

@@ -67,6 +67,10 @@ class Refinement(nn.Module):
             start_linear(linear, generator)
         nn.init.zeros_(self.head.second.weight)  # so that it can be added to a trained network
 
+    def table(self, end_point: Tensor, table: NeighbourTable) -> NeighbourTable:
+        """Pairs that are looked at, given those of the first pass."""
+        return table
+
     def edges(
         self, end_point: Tensor, initial: Tensor, residual: Tensor, table: NeighbourTable, pairs: PairFeatures
     ) -> Tuple[Tensor, Tensor, Tensor]:
@@ -108,6 +112,7 @@ class Refinement(nn.Module):
         pairs : PairFeatures
         table : NeighbourTable
         """
+        table = self.table(end_point, table)
         residual = soften_vectors((observed - end_point) / spread, 6.0).reshape(-1, 3)
         embedded, arrows, envelope = self.edges(end_point, initial, residual, table, pairs)
         start = self.vectors(vectors) + residual.unsqueeze(-1) * self.residual_vectors(scalars).unsqueeze(1)

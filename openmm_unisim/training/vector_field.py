@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from .._plugin import operators_are_built
 from ..data.pairs import Pair, PairSampler, PairSource
@@ -17,10 +17,12 @@ from ..errors import CheckpointError, ConfigError, NonFiniteError, OutputError
 from ..interpolant.bridge import interpolate
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedConfig, ConditionedField
-from ..model.fused import use_fused
+from ..model.pair_field import PairField
 from ..provenance import provenance, sha256_of_file
+from .batches import Batch, BatchStream
 from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
+from .parallel import BatchGradients
 from .run_state import load_run, read_run, save_run, start_from
 
 VALIDATION_PAIRS = 512
@@ -35,9 +37,12 @@ class VectorFieldTrainer:
     config : VectorFieldConfig
     folder : Path
         Holds `run.safetensors` (the state), `log.jsonl` and `record.json`.
+    threads : int
+        Parts of each batch that are worked on at once, by the operators; the plain layers use torch's own threads. A
+        run repeats exactly with the same number.
     """
 
-    def __init__(self, config: VectorFieldConfig, folder: Path) -> None:
+    def __init__(self, config: VectorFieldConfig, folder: Path, threads: int = 1) -> None:
         self.folder = folder
         self.state_path = folder / "run.safetensors"
         try:
@@ -48,7 +53,7 @@ class VectorFieldTrainer:
         held_out = PairSource.load(config.valid_files or config.train_files[-1:])
         check_elements(source.atomic_numbers.tolist())
         self.sampler = PairSampler(source, config.lag_time, config.start_noise)
-        self.generator = Generator().manual_seed(config.seed)
+        generator = Generator().manual_seed(config.seed)
         self.step = 0
         saved = self._read(config)
         if saved is None:
@@ -64,23 +69,32 @@ class VectorFieldTrainer:
             model = ConditionedConfig(**self.record["config"]["model"])
             config = config.model_copy(update={"model": model})
         self.config = config
-        self.model = self._field(Generator().manual_seed(config.seed))
+        self.model = ConditionedField(config.model, Generator().manual_seed(config.seed))
         if saved is None and config.start_from:
             fresh = start_from(Path(config.start_from), self.model)
             self.record |= {"started_from": sha256_of_file(config.start_from), "weights_from_scratch": fresh}
         self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-        self._build(source, held_out)
+        self.optimiser = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+        )
+        self._build(source, held_out, threads)
         if saved is not None:
-            self.ema = load_run(saved[0], self.model, self.optimiser, self.generator, saved[1])
+            self.ema = load_run(saved[0], self.model, self.optimiser, generator, saved[1])
             self.step = saved[1]
+        self.batches = BatchStream(self.draw, generator)
         self.record |= {"config": config.model_dump(), "provenance": provenance(seed=config.seed)}
         (folder / "record.json").write_text(json.dumps(self.record, indent=1))
 
-    def _field(self, generator: Generator | None = None) -> ConditionedField:
-        field = ConditionedField(self.config.model, generator)
-        use_fused(field, self.config.fused and operators_are_built())
-        return field
+    @property
+    def generator(self) -> Generator:
+        """In the state from which the next batch is drawn."""
+        generator = Generator()
+        generator.set_state(self.batches.state)
+        return generator
+
+    def _fast(self, model: ConditionedField) -> ConditionedField:
+        """The field that does the work, with the parameters of `model`."""
+        return PairField(model) if self.config.fused and operators_are_built() else model
 
     def _read(self, config: VectorFieldConfig) -> tuple[dict[str, Tensor], int, dict[str, Any]] | None:
         if not self.state_path.exists():
@@ -108,9 +122,16 @@ class VectorFieldTrainer:
                 )
         return tensors, step, record
 
-    def _build(self, source: PairSource, held_out: PairSource) -> None:
+    def _build(self, source: PairSource, held_out: PairSource, threads: int) -> None:
         config = self.config
-        self.network: Callable = torch.compile(self.model) if config.compiled else self.model
+        self.network: Callable = self._fast(self.model)
+        if config.compiled and self.network is self.model:
+            self.network = torch.compile(self.model)
+        self.gradients = BatchGradients(
+            lambda batch: self.loss(self.network, batch.pair, batch.t, batch.noise),
+            list(self.model.parameters()),
+            threads if isinstance(self.network, PairField) else 1,
+        )
         self.z_index = torch.tensor(vocabulary_lookup())[source.atomic_numbers]
         self.adjacency = adjacency_matrix(source.bonds, len(source.atomic_numbers))
         self.distance = bond_distance(self.adjacency)
@@ -139,44 +160,48 @@ class VectorFieldTrainer:
         fall = min(1.0, max(0.0, (config.steps - self.step) / max(1.0, config.steps - begin)))
         return config.learning_rate * warm * fall
 
+    def draw(self, generator: Generator) -> Batch:
+        """A batch that depends on the generator's state alone."""
+        config = self.config
+        pair = self.sampler.draw(config.batch, generator)
+        t = draw_times(config.batch, config.times, generator)
+        return Batch(pair, t, torch.randn(pair.start.shape, generator=generator))
+
     def train_step(self) -> float:
         """One optimiser step; returns the loss."""
-        config = self.config
-        pair = self.sampler.draw(config.batch, self.generator)
-        t = draw_times(config.batch, config.times, self.generator)
-        noise = torch.randn(pair.start.shape, generator=self.generator)
+        loss = self.gradients(self.batches.next())
+        self.update(loss)
+        return loss
+
+    def update(self, loss: float) -> None:
+        """Optimiser and averages, from the gradients of a batch whose loss is given for its check."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        if not math.isfinite(loss):
+            raise NonFiniteError(
+                f"The loss is {loss} at step {self.step}; the last checkpoint in '{self.folder}' is intact."
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(self.network, pair, t, noise)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteError(
-                f"The loss is {value} at step {self.step}; the last checkpoint in '{self.folder}' is intact."
-            )
         self.optimiser.step()
         self.step += 1
         self._average()
-        return value
 
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
-            self.ema[name].lerp_(value, 1 - decay)
+        values = self.model.state_dict()
+        torch._foreach_lerp_([self.ema[name] for name in values], list(values.values()), 1 - decay)
 
-    def averaged(self) -> nn.Module:
+    def averaged(self) -> ConditionedField:
         """A copy of the field with the averaged weights."""
-        model = self._field()
+        model = ConditionedField(self.config.model)
         model.load_state_dict(self.ema)
         return model.eval()
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Mean unit-variance error of the averaged weights on held-out pairs, whole and by part of the time axis."""
-        model, config = self.averaged(), self.config.model
+        model, config = self._fast(self.averaged()), self.config.model
         pair, t, noise = self.validation
         errors = []
         for part in torch.arange(VALIDATION_PAIRS).split(64):

@@ -30,9 +30,10 @@ except PluginError:
     pytest.skip("the plugin is not built", allow_module_level=True)
 
 RELATIVE = {torch.float32: 1e-5, torch.float64: 1e-12}
+OF_THE_CPU = {"near_pairs", "dense", "embed_pairs", "pair_layer", "pair_sum"}  # of model.pair_field
 OPERATORS = {
     name.split("::")[1] for name in torch._C._dispatch_get_all_op_names() if name.startswith(NAMESPACE)
-}
+} - {*OF_THE_CPU, *(f"{name}_backward" for name in OF_THE_CPU)}
 ON_THE_HOST = {"bond_graph", "published_table"}  # the sizes of their results depend on bonds and positions
 
 

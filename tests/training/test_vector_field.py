@@ -131,3 +131,26 @@ def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch, 
     with pytest.raises(NonFiniteError, match=f"loss is {value} at step 0"):
         trainer.train_step()
     assert torch.equal(weight, before) and trainer.step == 0
+
+
+def test_two_threads_repeat_exactly_and_agree_with_one(config, tmp_path):
+    """The reference-length loss sees means over a part of the batch: same gradient, another constant."""
+    short = config.model_copy(update={"steps": 3})
+    weights = []
+    for name, threads in (("one", 1), ("two", 2), ("again", 2)):
+        trainer = VectorFieldTrainer(short, tmp_path / name, threads)
+        trainer.run()
+        weights.append(trainer.model.state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=2e-3, atol=2e-4)
+        assert torch.equal(weights[1][name], weights[2][name]), name
+
+
+def test_the_plain_layers_and_the_operators_train_alike(config, tmp_path):
+    gradients = []
+    for fused in (False, True):
+        trainer = VectorFieldTrainer(config.model_copy(update={"fused": fused}), tmp_path / str(fused))
+        trainer.gradients(trainer.batches.next())
+        gradients.append([parameter.grad for parameter in trainer.model.parameters()])
+    for one, two in zip(*gradients):
+        assert float((one - two).abs().max()) <= 1e-4 * float(one.abs().max())
