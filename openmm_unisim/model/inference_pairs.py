@@ -6,6 +6,7 @@ same weights.
 """
 
 import copy
+from typing import Tuple
 
 from torch import Tensor, nn
 
@@ -34,6 +35,10 @@ class SizedField(ConditionedField):
         self.pairs_from = PAIRS_FROM
         self.small = packed
         self.large = PairField(copy.deepcopy(field))
+
+    def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
+        """`ConditionedField.describe`."""
+        return self.small.describe(z_index, adjacency, distance)
 
     def predict(
         self, positions: Tensor, initial: Tensor, t: Tensor, lag_time: float, z_index: Tensor, distance: Tensor,
