@@ -1,17 +1,21 @@
 """The matrix products of a training step alone: what the processor could do at best, by torch and by the operators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from ..._plugin import load_operators
 from ...model.bond_graph import FAR
 from ...model.conditioned import TIME_CENTRES, ConditionedConfig
+from ...model.inference import pack_panels
 from .side_by_side import compare
 
 __all__ = ["Product", "step_products", "time_products"]
+
+CALLS = 20  # that are timed together
+CACHED_ROWS = 384  # rows at once, as in a chunk of pairs or a block of atoms: operands stay in the caches
 
 
 class Product(NamedTuple):
@@ -58,7 +62,7 @@ def step_products(model: ConditionedConfig, atoms: int, pairs: int) -> list[Prod
 
 
 def time_products(products: Sequence[Product], repeats: int) -> dict[str, Any]:
-    """Each product by torch and by the operators: GFLOP/s, and all of them together.
+    """Each product by torch and by the operators, in pieces of at most CACHED_ROWS rows, and all of them together.
 
     Returns
     -------
@@ -70,17 +74,24 @@ def time_products(products: Sequence[Product], repeats: int) -> dict[str, Any]:
     generator = Generator().manual_seed(0)
     shapes, whole, spent = {}, 0.0, {"torch": 0.0, "operators": 0.0}
     for name, rows, inner, columns, passes in products:
-        x, weight = (torch.randn(n, inner, generator=generator) for n in (rows, columns))
+        piece = min(rows, CACHED_ROWS)
+        x, weight = (torch.randn(n, inner, generator=generator) for n in (piece, columns))
+        panels, bias = pack_panels(weight), torch.zeros(columns)
         calls = {
-            "torch": lambda x=x, w=weight: torch.nn.functional.linear(x, w),
-            "operators": lambda x=x, w=weight: torch.ops.openmm_unisim.dense(x, w, None),
+            "torch": lambda x=x, w=weight, b=bias: _often(torch.nn.functional.linear, x, w, b),
+            "operators": lambda x=x, w=panels, b=bias: _often(torch.ops.openmm_unisim.linear, x, w, b),
         }
         with torch.no_grad():
             timed = compare(calls, repeats, 2)  # type: ignore[arg-type]
-        gflop = 2e-9 * rows * inner * columns
-        whole += passes * gflop
+        gflop = 2e-9 * piece * inner * columns * CALLS
+        whole += passes * gflop * rows / piece / CALLS
         rates = {f"{by}_gflop_per_s": 1000 * gflop / timed[by]["milliseconds"] for by in timed}
         for by in timed:
-            spent[by] += passes * timed[by]["milliseconds"]
+            spent[by] += passes * timed[by]["milliseconds"] * rows / piece / CALLS
         shapes[name] = {"rows": rows, "inner": inner, "columns": columns, "passes": passes, **rates}
     return {"shapes": shapes, "gflop": whole, **{f"{by}_milliseconds": value for by, value in spent.items()}}
+
+
+def _often(product: Callable[..., Any], *arguments: Tensor) -> None:
+    for _ in range(CALLS):
+        product(*arguments)
