@@ -91,6 +91,13 @@ def check_compiler() -> None:
         fail("Python.h is absent; install the headers of this Python (Debian: apt-get install python3-dev).")
 
 
+def number_of_jobs() -> str:
+    """One for each core that this process may use, as far as 2 GB of memory a job reach."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(max(1, min(cores, memory // 2**31))))
+
+
 class CMakeBuild(build_ext):
     """Runs CMake and installs the libraries, ``_unisim`` and ``_swig.py`` into the package folder."""
 
@@ -104,7 +111,7 @@ class CMakeBuild(build_ext):
         shutil.copytree(self.built_package, ROOT / "openmm_unisim", dirs_exist_ok=True)
 
     def build_extension(self, ext: Extension) -> None:
-        """Configure, compile with one job (override with CMAKE_BUILD_PARALLEL_LEVEL) and install."""
+        """Configure, compile with a job a core (or CMAKE_BUILD_PARALLEL_LEVEL) and install."""
         wheels = find_wheels()
         check_compiler()
         swig = find_swig()
@@ -126,8 +133,7 @@ class CMakeBuild(build_ext):
         generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={self.find_tool('ninja')}"]
         defines = [f"-D{key}={value}" for key, value in settings.items()]
         self.run_tool([cmake, "-S", str(ROOT), "-B", str(build), *generator, *defines])
-        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", "1")
-        self.run_tool([cmake, "--build", str(build), "--parallel", jobs])
+        self.run_tool([cmake, "--build", str(build), "--parallel", number_of_jobs()])
         self.run_tool([cmake, "--install", str(build)])
         self.write_build_info(package, wheels)
 
