@@ -43,6 +43,9 @@ SETTINGS = (  # calls, grid power (0 uniform), covariance
     (20, 0.0, "group-wise"),
     (20, 0.0, "isotropic"),
     (10, 2.5, "group-wise"),
+    (16, 2.5, "group-wise"),
+    (14, 2.5, "group-wise"),
+    (14, 2.0, "group-wise"),
 )
 
 

@@ -1,8 +1,9 @@
 """How much faster are the fused operators than their twins? Writes benchmarks/results/fused_operator.json.
 
-    OMP_NUM_THREADS=1 python benchmarks/fused_operator.py [--compiled]
+    OMP_NUM_THREADS=1 python benchmarks/fused_operator.py
 
-Everything that is compared is timed in turn in one process with one thread. Ratios are of medians of its processor
+Everything that is compared is timed in turn, ten calls in a row as in a jump, in one process with one thread. Ratios
+are of medians of its processor
 time, which a machine shared with other work stretches less than the time on the wall (in the file, too). "twin" is the
 eager PyTorch code, "scripted" the same as a frozen TorchScript module. Networks of published size have random weights;
 the ala2 ones are those shipped.
@@ -27,9 +28,8 @@ from openmm_unisim.export.loader import load_model_file
 from openmm_unisim.export.scripted import ConditionedJump
 from openmm_unisim.memory import keep_freed_memory
 from openmm_unisim.model.bond_graph import adjacency_matrix, bond_distance
-from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
 from openmm_unisim.model.config import PublishedConfig
-from openmm_unisim.model.fused import for_inference, use_fused
+from openmm_unisim.model.fused import for_inference
 from openmm_unisim.model.graph import published_table
 from openmm_unisim.model.vector_field import VectorField
 from openmm_unisim.provenance import provenance
@@ -107,38 +107,6 @@ def ala2(repeats: int) -> dict[str, Any]:
     }
 
 
-def training(repeats: int, batch: int, compiled: bool) -> dict[str, Any]:
-    """Forward and backward pass of the ala2 network."""
-    molecule = load_molecule(MOLECULE)
-    generator = Generator().manual_seed(0)
-    z = torch.tensor(vocabulary_lookup())[torch.from_numpy(molecule.atomic_numbers)]
-    adjacency = adjacency_matrix(torch.from_numpy(molecule.bonds), len(z))
-    start = 10 * torch.from_numpy(molecule.positions).float().repeat(batch, 1, 1)
-    start = start + 0.05 * torch.randn(start.shape, generator=generator)
-    now = start + 0.3 * torch.randn(start.shape, generator=generator)
-    t, distance = torch.rand(batch, generator=generator), bond_distance(adjacency)
-    config = ConditionedConfig(filters=32, refine_layers=2, displacement=0.464)
-
-    def call(network: nn.Module) -> None:
-        network.zero_grad(set_to_none=True)
-        end, reference = network(now, start, t, 20.0, z, adjacency, distance)
-        ((end - start).square().mean() + reference.square().mean()).backward()
-
-    def field(fused: bool) -> nn.Module:
-        return use_fused(ConditionedField(config, Generator().manual_seed(1)), fused)
-
-    networks: dict[str, Any] = {"twin": field(False), "fused": field(True)}
-    if compiled:
-        networks |= {
-            "twin, compiled": torch.compile(field(False)),
-            "fused, compiled": torch.compile(field(True)),
-        }
-    figures = compare({name: lambda n=n: call(n) for name, n in networks.items()}, repeats, 2)
-    for entry in figures.values():
-        entry["samples_per_s"] = 1000 * batch / entry["milliseconds"]
-    return figures
-
-
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     with torch.no_grad():
@@ -148,7 +116,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             "published, 16 copies of 22 atoms": published(max(5, arguments.repeats // 4), 16),
             **{f"ala2 {name}": value for name, value in ala2(arguments.repeats).items()},
         }
-    figures["ala2 training"] = training(max(5, arguments.repeats // 4), 32, arguments.compiled)
     return figures
 
 
@@ -171,9 +138,6 @@ def main() -> None:
     """Parse the arguments, measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument(
-        "--compiled", action="store_true", help="time torch.compile in training, too (minutes)"
-    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
