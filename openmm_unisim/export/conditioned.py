@@ -19,7 +19,7 @@ from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
 from .metadata import PACKAGE_SUFFIX, ModelMetadata
 from .packed import PackedJump
-from .scripted import ConditionedJump
+from .scripted import MOST_SUBSTEPS, ConditionedJump
 
 KIND = "conditioned_field"
 
@@ -93,6 +93,12 @@ def export_conditioned(
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
+    if not 2 <= substeps <= MOST_SUBSTEPS:
+        raise ConfigError(f"substeps = {substeps} isn't offered; choose 2 to {MOST_SUBSTEPS}.")
+    if not 0 <= grid_power < float("inf"):
+        raise ConfigError(
+            f"grid_power = {grid_power} makes no grid; choose a positive number, or 0 for the uniform one."
+        )
     field, spread, extra = load_conditioned(weights)
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))

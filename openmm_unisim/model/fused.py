@@ -60,7 +60,7 @@ def for_inference(module: Network, half: bool = False) -> Network:
         Its weights must not change afterwards: the packed forms hold copies.
     half : bool
         Round layers on atoms (and tabulated filters) to bfloat16, with sums in float32. Errors are of the order of
-        1e-3 (docs/performance.md); float32 modules only.
+        1e-2 of the largest output (docs/performance.md); float32 modules only.
 
     Returns
     -------

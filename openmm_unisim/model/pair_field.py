@@ -2,8 +2,8 @@
 
 Its envelope is exactly zero beyond `cutoff`, on every message and in the embedding, so leaving out pairs beyond it
 changes nothing; and each pair is worked on once for both its edges, which have equal features and opposite vectors.
-Work and memory grow with the pairs within the cutoff. Parameters are shared with the plain field, whose code remains
-the definition: training the one trains the other.
+The network's work and memory grow with the pairs within the cutoff (finding them looks at all pairs). Parameters are
+shared with the plain field, whose code remains the definition: training the one trains the other.
 """
 
 from typing import List, Tuple

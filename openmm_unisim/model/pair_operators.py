@@ -30,8 +30,16 @@ def register_derivatives() -> None:
     load_operators()
     for name, (setup, backward) in _FORMULAS.items():
         torch.library.register_autograd(f"openmm_unisim::{name}", backward, setup_context=setup)
+    for name in _FORMULAS:
+        torch.library.register_autograd(f"openmm_unisim::{name}_backward", _no_second_derivative)
     for name, shapes in _SHAPES.items():
         torch.library.register_fake(f"openmm_unisim::{name}", shapes)
+
+
+def _no_second_derivative(ctx: Any, *gradients: Any) -> tuple:
+    raise RuntimeError(
+        "The operators over pairs have first derivatives only; use the plain field for second ones."
+    )
 
 
 def _save_layer(ctx: Any, inputs: tuple, output: list[Tensor]) -> None:
@@ -64,6 +72,14 @@ def _embedding_backward(ctx: Any, gradients: list[Tensor | None]) -> tuple:
     saved = ctx.saved_tensors
     tensors, described, weights, output = saved[:4], list(saved[4:9]), list(saved[9:15]), saved[15:]
     given = [torch.zeros_like(x) if g is None else g for x, g in zip(output, gradients)]
+    described_needed = ctx.needs_input_grad[4]
+    if ctx.needs_input_grad[1] or any(
+        described_needed if isinstance(described_needed, list) else [described_needed]
+    ):
+        raise RuntimeError(
+            "openmm_unisim::embed_pairs has no derivatives by initial positions, times, scales and reference lengths; "
+            "detach them, or use the plain field."
+        )
     of_points = ctx.needs_input_grad[0] or ctx.needs_input_grad[2]
     result = _OPERATORS.embed_pairs_backward(given, *tensors, described, weights, *ctx.settings, of_points)
     points, moved = result[4:] if of_points else (None, None)

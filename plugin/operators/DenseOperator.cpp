@@ -24,11 +24,16 @@ Tensor dense(const Tensor& x, const Tensor& weight, const std::optional<Tensor>&
     std::vector<int64_t> shape = x.sizes().vec();
     int64_t inner = weight.size(1), columns = weight.size(0), rows = inner == 0 ? 0 : x.numel() / inner;
     shape.back() = columns;
-    Tensor from = x.contiguous(), w = weight.contiguous(), result = at::empty(shape, x.options());
+    Tensor from = x.contiguous(), w = weight.contiguous(), result = at::empty(shape, x.options()), shift;
+    if (bias.has_value()) {
+        TORCH_CHECK(bias->dim() == 1 && bias->size(0) == columns && bias->scalar_type() == x.scalar_type(),
+                "openmm_unisim::dense takes a bias of one number a column.");
+        shift = bias->contiguous();
+    }
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dense", [&] {
         using T = scalar_t;
         Tensor panels = packed<T>(w);
-        const T* start = bias.has_value() ? bias->const_data_ptr<T>() : nullptr;
+        const T* start = bias.has_value() ? shift.const_data_ptr<T>() : nullptr;
         overDestinations(rows, GRAIN, [&](int64_t first, int64_t last) {
             kernels<T>().product(from.const_data_ptr<T>() + first * inner, inner, panels.const_data_ptr<T>(),
                     start, last - first, inner, columns, result.data_ptr<T>() + first * columns, columns);

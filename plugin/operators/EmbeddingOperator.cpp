@@ -65,7 +65,7 @@ Tensor neighbourSum(const Tensor& values, const Tensor& index, const Tensor& mas
                         features.size(1) == slots && bias.size(0) == hidden,
             "openmm_unisim::neighbour_sum was given arrays whose shapes don't agree; use AtomEmbedding.");
     checkSources(sources, atoms);
-    Tensor weight = envelope * mask, result = at::empty_like(x);
+    Tensor weight = (envelope * mask).contiguous(), result = at::empty_like(x);
     const int64_t* j = sources.const_data_ptr<int64_t>();
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "neighbour_sum", [&] {
         checkPanels<scalar_t>(panels, count, hidden);

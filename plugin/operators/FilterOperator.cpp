@@ -31,8 +31,8 @@ Tensor globalFilter(const Tensor& scalars, const Tensor& vectors, const Tensor& 
     checkInference("global_filter", {scalars, vectors, observed, weights[2]});
     Tensor x = scalars.contiguous(), v = vectors.contiguous(), moved = observed.contiguous();
     int64_t rows = x.size(0), hidden = x.size(1), channels = weights[1].size(1) - hidden;
-    TORCH_CHECK(
-            copies > 0 && rows % copies == 0 && v.size(0) == rows && moved.size(0) == rows && channels >= 0,
+    TORCH_CHECK(copies > 0 && rows % copies == 0 && v.size(0) == rows &&
+                        moved.sizes() == at::IntArrayRef({rows, 3}) && channels >= 0,
             "openmm_unisim::global_filter was given arrays whose shapes don't agree; use GlobalFilter.");
     int64_t atoms = rows / copies;
     Tensor result;

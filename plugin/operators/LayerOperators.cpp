@@ -70,14 +70,16 @@ Pair layer(AttendProblem<T>& p, const Tensor& scalars, const Tensor& vectors, co
 
 /** Shapes and pointers that both kinds of layers share. */
 template <typename T>
-AttendProblem<T> describe(const Tensor& vectors, const Tensor& index, const Tensor& mask,
-        const Tensor& arrows, const Tensor& envelope, int64_t heads, bool vectorEnvelope) {
+AttendProblem<T> describe(const Tensor& scalars, const Tensor& vectors, const Tensor& index,
+        const Tensor& mask, const Tensor& arrows, const Tensor& envelope, int64_t heads,
+        bool vectorEnvelope) {
     int64_t atoms = vectors.size(0), slots = index.size(1);
-    TORCH_CHECK(vectors.dim() == 3 && index.sizes() == at::IntArrayRef({atoms, slots}) &&
-                        mask.sizes() == index.sizes() && envelope.sizes() == index.sizes() &&
-                        arrows.dim() == 4 && arrows.size(0) == atoms && arrows.size(1) == slots &&
-                        arrows.size(2) == 3 && arrows.size(3) >= 1 && arrows.size(3) <= 3 &&
-                        vectors.size(2) % heads == 0,
+    TORCH_CHECK(vectors.dim() == 3 && heads > 0 &&
+                        scalars.sizes() == at::IntArrayRef({atoms, vectors.size(2)}) &&
+                        index.sizes() == at::IntArrayRef({atoms, slots}) && mask.sizes() == index.sizes() &&
+                        envelope.sizes() == index.sizes() && arrows.dim() == 4 && arrows.size(0) == atoms &&
+                        arrows.size(1) == slots && arrows.size(2) == 3 && arrows.size(3) >= 1 &&
+                        arrows.size(3) <= 3 && vectors.size(2) % heads == 0,
             "openmm_unisim::attention_layer was given arrays whose shapes don't agree; use "
             "EquivariantAttention.");
     checkSources(index, atoms);
@@ -104,7 +106,7 @@ Pair attentionLayer(const Tensor& scalars, const Tensor& vectors, const Tensor& 
     Tensor sources = index.contiguous(), real = mask.contiguous(), features = edges.contiguous();
     Pair result;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_layer", [&] {
-        auto p = describe<scalar_t>(v, sources, real, u, c, heads, vectorEnvelope);
+        auto p = describe<scalar_t>(x, v, sources, real, u, c, heads, vectorEnvelope);
         TORCH_CHECK(weights[7].size(1) == features.size(2) && weights[8].size(0) == p.width(),
                 "openmm_unisim::attention_layer was given filters of other sizes; prepare the module again.");
         TORCH_CHECK(block == 0 || (block == p.slots && x.size(0) % block == 0),
@@ -164,7 +166,7 @@ Pair attentionRadial(const Tensor& scalars, const Tensor& vectors, const Tensor&
     Tensor sources = index.contiguous(), real = mask.contiguous(), r = distance.contiguous();
     Pair result;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_radial", [&] {
-        auto p = describe<scalar_t>(v, sources, real, u, c, heads, vectorEnvelope);
+        auto p = describe<scalar_t>(x, v, sources, real, u, c, heads, vectorEnvelope);
         TORCH_CHECK(weights[7].size(-1) == p.width() && r.sizes() == sources.sizes(),
                 "openmm_unisim::attention_radial was given a table of other sizes; prepare the module "
                 "again.");

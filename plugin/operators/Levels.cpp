@@ -1,4 +1,5 @@
 #include "Levels.h"
+#include "Processor.h"
 
 namespace UniSimPlugin {
 
@@ -20,13 +21,13 @@ UNISIM_DECLARE(v4bf16)
 template <>
 const Kernels<float>& kernels<float>() {
 #ifdef UNISIM_BFLOAT16_LEVEL
-    if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16"))
+    if (hasLevel4() && __builtin_cpu_supports("avx512bf16"))
         return v4bf16::floatKernels;
 #endif
 #ifdef UNISIM_X86_LEVELS
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (hasLevel4())
         return v4::floatKernels;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (hasLevel3())
         return v3::floatKernels;
 #endif
     return baseline::floatKernels;
@@ -35,9 +36,9 @@ const Kernels<float>& kernels<float>() {
 template <>
 const Kernels<double>& kernels<double>() {
 #ifdef UNISIM_X86_LEVELS
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (hasLevel4())
         return v4::doubleKernels;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (hasLevel3())
         return v3::doubleKernels;
 #endif
     return baseline::doubleKernels;

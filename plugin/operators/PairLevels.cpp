@@ -1,4 +1,5 @@
 #include "PairLevels.h"
+#include "Processor.h"
 
 namespace UniSimPlugin {
 
@@ -17,9 +18,9 @@ UNISIM_DECLARE(v4)
 template <>
 const PairKernels<float>& pairKernels<float>() {
 #ifdef UNISIM_X86_LEVELS
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (hasLevel4())
         return v4::floatPairKernels;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (hasLevel3())
         return v3::floatPairKernels;
 #endif
     return baseline::floatPairKernels;
@@ -28,9 +29,9 @@ const PairKernels<float>& pairKernels<float>() {
 template <>
 const PairKernels<double>& pairKernels<double>() {
 #ifdef UNISIM_X86_LEVELS
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (hasLevel4())
         return v4::doublePairKernels;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (hasLevel3())
         return v3::doublePairKernels;
 #endif
     return baseline::doublePairKernels;

@@ -77,8 +77,8 @@ def test_throughput_sets_twin_files_and_openmm_side_by_side(model) -> None:
     assert rows[1]["times_cheaper"] == 1
 
 
-def test_copies_of_a_batch_are_what_single_copies_are(model) -> None:
-    """The call that is timed: the first copy's substep doesn't depend on the others."""
+def test_what_is_timed_is_a_whole_batch(model) -> None:
+    """That copies don't influence each other is tested with the contract."""
     setup = prepare(model, MOLECULE, 0, 0.0)
     module, _ = load_model_file(model)
     ends = [substep_call(module, setup, copies)()[0] for copies in (1, 3)]

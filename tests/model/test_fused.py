@@ -155,7 +155,7 @@ def test_errors_name_the_cause():
         wide.aggregate_fused(*arguments(wide, table))
 
 
-def test_threads_change_nothing():
+def test_the_number_of_torch_threads_changes_nothing():
     layer = layer_of(torch.float32)
     given = arguments(layer, full_table(40, 8, torch.device("cpu")), torch.float32)
     before = torch.get_num_threads()

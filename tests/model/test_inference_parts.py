@@ -174,3 +174,25 @@ def test_published_vector_field_in_half(molecule):
     given = (positions, z, torch.full((len(z),), 0.3), published_table(positions, group, z == 0, group))
     for found, expected in zip(packed(*given), plain(*given)):
         assert 0 < largest_relative(found, expected) < HALF
+
+
+def test_wrong_shapes_are_errors_not_memory():
+    operators = torch.ops.openmm_unisim
+    with pytest.raises(RuntimeError, match="bias of one number a column"):
+        operators.dense(torch.zeros(2, 3), torch.zeros(4, 3), torch.zeros(2))
+    spaced = torch.arange(8.0)[::2]
+    assert torch.equal(operators.dense(torch.zeros(1, 3), torch.zeros(4, 3), spaced)[0], spaced)
+    filtered = PackedFilter(GlobalFilter(12, 5, generator()))
+    with pytest.raises(RuntimeError, match="shapes don't agree; use GlobalFilter"):
+        filtered(torch.zeros(6, 12), torch.zeros(6, 3, 12), torch.zeros(6), 2)
+
+
+def test_envelopes_need_not_be_contiguous():
+    config = TrunkConfig(**{**SMALL, **SIZES})
+    embedding = AtomEmbedding(config, generator())
+    table = full_table(1, 5, torch.device("cpu"))
+    extra = torch.randn(5, config.extra_scalars, generator=generator(2))
+    features = torch.randn(5, 5, config.edge_width, generator=generator(3))
+    envelope = torch.rand(5, 5, generator=generator(4)).T
+    given = (torch.arange(5) % 4, extra, table, features, envelope)
+    assert largest_relative(PackedEmbedding(embedding)(*given), embedding(*given)) < 1e-5

@@ -83,7 +83,7 @@ def test_other_cutoffs_and_no_atoms():
     assert index.shape == plain.index.shape and mask.shape == plain.mask.shape
 
 
-def test_threads_change_no_table():
+def test_the_number_of_torch_threads_changes_no_table():
     positions, z = droplet(1500)
     molecule = torch.zeros(1500, dtype=torch.int64)
     before = torch.get_num_threads()

@@ -137,7 +137,7 @@ def test_a_position_that_is_not_a_number_comes_out_again():
     assert bool(end[0].isfinite().all()) and bool(end[2].isfinite().all())
 
 
-def test_threads_change_rounding_only():
+def test_the_number_of_torch_threads_changes_rounding_only():
     field = field_of(USUAL, torch.float64)
     given, parameters = arguments(torch.float64, 6), list(field.parameters())
     before, results = torch.get_num_threads(), []
@@ -196,3 +196,18 @@ def test_errors_name_the_cause():
         OPERATORS.pair_sum(edges.double(), envelope, *rest, pairs, 2)
     with pytest.raises(RuntimeError, match="dense takes"):
         OPERATORS.dense(x, torch.zeros(3, 4), None)
+
+
+def test_derivatives_that_do_not_exist_are_errors():
+    register_derivatives()
+    field = PairField(field_of(ODD, torch.float64))
+    now, start, t, *rest = arguments(torch.float64)
+    with torch.enable_grad():
+        end, _ = field(now, start.requires_grad_(), t, *rest)
+        with pytest.raises(RuntimeError, match="no derivatives by initial positions"):
+            end.sum().backward()
+        x, weight = (torch.ones(2, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        value = torch.ops.openmm_unisim.dense(x, weight, None).square().sum()
+        slope = torch.autograd.grad(value, x, create_graph=True)[0]
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            torch.autograd.grad(slope.sum(), weight)

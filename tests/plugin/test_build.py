@@ -89,6 +89,7 @@ def test_every_file_of_the_package_that_is_not_python_is_packed(script) -> None:
         pytest.skip("needs a git checkout")
     folders = (
         "openmm_unisim/pretrained/",
+        "openmm_unisim/data/molecules/",
         "openmm_unisim/evaluation/page/assets/",
     )
     others = [name for name in listing.stdout.split() if not name.endswith((".py", "py.typed"))]
@@ -100,7 +101,8 @@ def test_what_is_imported_is_required(script, monkeypatch) -> None:
     captured: dict = {}
     monkeypatch.setattr(script, "setup", lambda **settings: captured.update(settings))
     script.main()
-    required = {re.split(r"[=<>]", text)[0].lower() for text in captured["install_requires"]}
+    needed = [*captured["install_requires"], *captured["extras_require"]["data"]]
+    required = {re.split(r"[=<>]", text)[0].lower() for text in needed}
     imported = set()
     for path in (ROOT / "openmm_unisim").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

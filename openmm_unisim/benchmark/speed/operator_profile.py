@@ -9,16 +9,21 @@ import torch
 __all__ = ["profile_operators"]
 
 GROUPS = {  # operator names by their beginning; the first that fits
-    "attention layers": ("openmm_unisim::attention", "openmm_unisim::attend"),
-    "edges": ("openmm_unisim::embed_edges", "openmm_unisim::radial_sum"),
+    "attention layers": ("openmm_unisim::attention", "openmm_unisim::attend", "openmm_unisim::pair_layer"),
+    "edges": ("openmm_unisim::embed_edges", "openmm_unisim::radial_sum", "openmm_unisim::embed_pairs"),
     "heads": ("openmm_unisim::gated_head",),
-    "linear layers": ("openmm_unisim::linear", "aten::addmm", "aten::mm", "aten::linear", "aten::matmul", "aten::bmm"),
+    "linear layers": (
+        "openmm_unisim::linear", "openmm_unisim::dense", "aten::addmm", "aten::mm", "aten::linear", "aten::matmul",
+        "aten::bmm",
+    ),
     "covariance and Cholesky factors": (
-        "openmm_unisim::posterior_precision", "aten::linalg_", "aten::cholesky", "aten::tril", "aten::triangular_solve",
+        "openmm_unisim::posterior_precision", "openmm_unisim::step_factor", "openmm_unisim::restraint_variances",
+        "openmm_unisim::gaussian_log_density", "aten::linalg_", "aten::cholesky", "aten::tril",
+        "aten::triangular_solve",
     ),
     "molecule (bond graph, table, rigid motion)": (
         "openmm_unisim::bond_graph", "openmm_unisim::full_table", "openmm_unisim::remove_rigid_motion",
-        "openmm_unisim::neighbour",
+        "openmm_unisim::published_table", "openmm_unisim::near_pairs", "openmm_unisim::describe_places",
     ),
     "other operators of the plugin": ("openmm_unisim::",),
     "small operators of torch": ("aten::",),

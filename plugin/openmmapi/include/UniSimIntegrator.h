@@ -205,9 +205,9 @@ public:
      * restored after each call of the model.
      *
      * With 0, the default, a molecule of fewer than 200 atoms has one thread, since its arrays are too small
-     * to share out.  A larger one has as many as are set for torch (OMP_NUM_THREADS,
-     * torch.set_num_threads()), but on a platform with a property "Threads", such as CPU, no more than that
-     * says.
+     * to share out, and so have model files with fused operators, which run in one.  Otherwise there are as
+     * many as are set for torch (OMP_NUM_THREADS, torch.set_num_threads()), but on a platform with a property
+     * "Threads", such as CPU, no more than that says.
      *
      * @param number    the number of threads; 0 lets the integrator choose
      */

@@ -257,8 +257,8 @@ void UniSimJump::setState(const Path& path, const vector<int>& substeps, UniSimM
 int UniSimJump::chooseNumThreads() const {
     if (integrator.getNumThreads() > 0)
         return integrator.getNumThreads();
-    if (particles.size() < SMALL_MOLECULE)
-        return 1;
+    if (particles.size() < SMALL_MOLECULE || model.getMetadata().getText("operators") != "0")
+        return 1; // the fused operators run in one thread, and idle ones would spin
     return platformThreads == 0 ? 0 : min(platformThreads, UniSimModel::getNumTorchThreads());
 }
 

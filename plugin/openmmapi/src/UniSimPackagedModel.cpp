@@ -1,3 +1,4 @@
+#include "Processor.h"
 #include "internal/UniSimContainer.h"
 #include <ATen/ATen.h>
 #include <algorithm>
@@ -60,7 +61,7 @@ void unpack(const string& content, const filesystem::path& folder) {
 /** Whether this machine runs code for an instruction set (openmm_unisim/export/processor.py). */
 bool processorRuns(const string& level) {
 #if defined(__x86_64__)
-    return level == "x86-64-v3" && __builtin_cpu_supports("x86-64-v3");
+    return level == "x86-64-v3" && hasLevel3();
 #else
     return false;
 #endif
