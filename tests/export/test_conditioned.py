@@ -13,19 +13,12 @@ from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, Con
 from openmm_unisim.model.spread import SpreadHead
 from openmm_unisim.system import load_molecule
 
+from ..conditioned_models import PROTOCOL
+
 CONFIG = ConditionedConfig(
     hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8, filters=5, refine_layers=1,
     refine_rbf=9,
 )  # fmt: skip
-PROTOCOL = {
-    "name": "ACE-A-NME",
-    "environment": "obc2",
-    "force_field": "ff14SB",
-    "temperature_K": 300.0,
-    "friction_per_ps": 1.0,
-    "hydrogen_mass_Da": 4.0,
-    "atomic_numbers": [1, 6, 7, 8],
-}
 
 
 def tiny_field(config: ConditionedConfig) -> ConditionedField:
