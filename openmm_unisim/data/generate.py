@@ -54,6 +54,9 @@ class GenerateConfig:
     segment_time : float
         ps between restarts from another frame of `start_from`, drawn at random; each restart is followed by
         `equilibration_time`. 0: one start.
+    store_starts : bool
+        Store the frame that a segment starts from, after `equilibration_time`, as its first. Where `start_from` is
+        another environment's, this and no equilibration give pairs that start as a guided jump will (docs/training.md).
     """
 
     molecule: str
@@ -72,6 +75,7 @@ class GenerateConfig:
     repair: bool = False
     start_from: str = ""
     segment_time: float = 0.0
+    store_starts: bool = False
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -103,6 +107,8 @@ class GenerateConfig:
             raise ConfigError(
                 f"segment_time = {self.segment_time} ps needs start_from, the file of frames to restart from."
             )
+        if self.store_starts and not self.segment_time > 0:
+            raise ConfigError("store_starts needs segments, each with a start; give segment_time.")
 
     def load(self) -> Molecule:
         """The molecule, repaired if that is asked for."""
@@ -166,7 +172,8 @@ def generate(
             if into == 0 and done > 0:
                 starts.restart(context, config.equilibration_time, done // config.segment_frames)
             count = min(count, config.segment_frames - into)
-        positions, energies = _run_block(context, count, steps)
+        at_start = config.store_starts and done % config.segment_frames == 0
+        positions, energies = _run_block(context, count, steps, at_start)
         trajectory_file.append(path, positions, energies, context.createCheckpoint())
         done += count
         if progress is not None:
@@ -253,12 +260,15 @@ def _resume(config: GenerateConfig, path: Path, context: openmm.Context, starts:
     return done
 
 
-def _run_block(context: openmm.Context, count: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def _run_block(
+    context: openmm.Context, count: int, steps: int, at_start: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and energies of `count` frames; `at_start` the first is the present one."""
     integrator = context.getIntegrator()
     positions = np.empty((count, context.getSystem().getNumParticles(), 3))
     energies = np.empty(count)
     for frame in range(count):
-        integrator.step(steps)
+        integrator.step(0 if at_start and frame == 0 else steps)
         state = context.getState(getPositions=True, getEnergy=True)
         coordinates = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         positions[frame] = coordinates - coordinates.mean(0)

@@ -29,12 +29,12 @@ def test_alpha_of_linear_response(memory, alpha):
 
 def test_weights_are_normalised_and_their_effective_size_is_that_of_a_log_normal():
     start, end = energies(0.0)
-    found = tilt_weights(start, end, 0.4, 0.0)
+    found = tilt_weights(start, end, 0.3, 0.0)
     assert float(found.weights.mean()) == pytest.approx(1.0)
-    assert found.effective == pytest.approx(math.exp(-((0.4 * 3.0) ** 2)), rel=0.05)
+    assert found.effective == pytest.approx(math.exp(-((0.3 * 3.0) ** 2)), rel=0.05)
     assert found.clipped == 0.0
     torch.testing.assert_close(
-        found.weights[0] / found.weights[1], torch.exp(-0.4 * (end[0] - end[1]).double()), rtol=1e-5, atol=0
+        found.weights[0] / found.weights[1], torch.exp(-0.3 * (end[0] - end[1]).double()), rtol=1e-5, atol=0
     )
 
 

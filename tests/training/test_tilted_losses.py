@@ -65,11 +65,11 @@ def test_weighted_regression_finds_the_tilted_end_point(t, name, baseline):
         return tilted_change_error((columns @ c).view(-1, 1, 1), residual, weight, ones, baseline).mean()
 
     found, expected = columns @ minimised(loss, 3, 1), tilted(start, x, t, linear, quadratic)
-    assert float((found - expected).square().mean().sqrt()) < 0.05 * float(expected.square().mean().sqrt())
+    assert float((found - expected).square().mean().sqrt()) < 0.08 * float(expected.square().mean().sqrt())
 
 
 def test_a_baseline_makes_the_fit_steadier_and_no_tilt_no_change():
-    t, (linear, quadratic) = 0.6, POTENTIALS["linear"]
+    t, linear = 0.6, POTENTIALS["linear"][0]
     errors = []
     for baseline in ("none", "one", "known"):
         start, end, x = pairs(t, seed=5)
@@ -100,7 +100,7 @@ def test_log_of_the_tilt_and_its_drift(name):
     found = minimised(lambda c: log_tilt_loss(columns @ c, weight).mean(), 6, 12)
     gradient = found[1] + 2 * found[3] * x + found[4] * start
     drift, expected = SIGMA**2 * gradient, tilted(start, x, t, linear, quadratic) / (1 - t)
-    assert float((drift - expected).square().mean().sqrt()) < 0.05 * float(expected.square().mean().sqrt())
+    assert float((drift - expected).square().mean().sqrt()) < 0.08 * float(expected.square().mean().sqrt())
     mean, variance = posterior(start, x, t)
     if quadratic == 0:
         known = -ALPHA * linear * mean + 0.5 * (ALPHA * linear) ** 2 * variance
