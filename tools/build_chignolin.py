@@ -2,8 +2,8 @@
 
 python tools/build_chignolin.py data/structures/chignolin.pdb
 
-Torsions are those of model 1 of PDB entry 1UAO (Honda et al., Structure 12 (2004) 1507; the PDB's data are public
-domain), in whole degrees; bond lengths and angles are PeptideBuilder's, hydrogens OpenMM's. The result is minimised in ff14SB
+Torsions are those of model 1 of PDB entry 1UAO (Honda et al., Structure 12 (2004) 1507; the data are public domain), in
+whole degrees; bond lengths and angles are PeptideBuilder's, hydrogens OpenMM's. The result is minimised in ff14SB
 with OBC2, so that clashes of ideal geometry are gone. The tool prints how far it is from the NMR structure.
 """
 
