@@ -55,7 +55,8 @@ def _overview(rows: list[tuple[str, "ModelMetadata"]]):  # type: ignore[no-untyp
             name,
             f"{metadata.lag_time_ps:g} ps",
             f"{metadata.training_temperature_K:g} K ({low:g} to {high:g})",
-            metadata.environment,
+            metadata.environment
+            + (f", guided to {metadata.guidance_environment}" if metadata.guidance_environment else ""),
             metadata.force_field,
             " ".join(Element.getByAtomicNumber(number).symbol for number in metadata.elements),
             str(metadata.default_substeps),

@@ -59,6 +59,13 @@ def simulate(
     repair: Annotated[
         bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
     ] = False,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Strength of the model's guidance to another environment: 0 none, 1 as calibrated; the "
+            "model's default unless told. Guidance moves populations, not kinetics."
+        ),
+    ] = None,
 ) -> None:
     """Simulate with a learned integrator: one jump is one lag time of the model.
 
@@ -77,7 +84,7 @@ def simulate(
 
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
-        md_timing, checkpoint_interval, repair,
+        md_timing, checkpoint_interval, repair, guidance_scale,
     )  # fmt: skip
     if reference is not None:
         _check_reference(reference, settings)
