@@ -86,7 +86,8 @@ def show(name: str, found: dict[str, Any]) -> None:
     validity = found.get("validity", {})
     print(
         f"{name:18s} JS phi {js['phi']:.3f} psi {js['psi']:.3f} phi_psi {js['phi_psi']:.3f}"
-        f"   helix {found['helix']:.3f}   phi>0 {found['phi_positive']:.3f}   explosions {validity.get('explosions', '-')}"
+        f"   helix {found['helix']:.3f}   phi>0 {found['phi_positive']:.3f}"
+        f"   explosions {validity.get('explosions', '-')}"
     )
 
 

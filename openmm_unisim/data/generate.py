@@ -184,6 +184,7 @@ def generate(
         _start(config, molecule, context, starts)
     steps = round(config.frame_spacing / config.time_step)
     began, first = time.perf_counter(), done
+    held: list[tuple[np.ndarray, np.ndarray]] = []
     while done < config.n_frames:
         count = min(config.block, config.n_frames - done)
         if starts is not None and config.segment_frames:
@@ -192,9 +193,16 @@ def generate(
                 starts.restart(context, config.equilibration_time, done // config.segment_frames)
             count = min(count, config.segment_frames - into)
         at_start = config.store_starts and done % config.segment_frames == 0
-        positions, energies = _run_block(context, count, steps, at_start)
-        trajectory_file.append(path, positions, energies, context.createCheckpoint())
+        held.append(_run_block(context, count, steps, at_start))
         done += count
+        short = (
+            0 < config.segment_frames <= config.block
+        )  # many to a block, so that the file isn't copied for each
+        if short and sum(len(energies) for _, energies in held) < config.block and done < config.n_frames:
+            continue
+        positions, potential = (np.concatenate(arrays) for arrays in zip(*held))
+        trajectory_file.append(path, positions, potential, context.createCheckpoint())
+        held = []
         if progress is not None:
             nanoseconds = (done - first) * config.frame_spacing / 1000
             progress(done, config.n_frames, nanoseconds / (time.perf_counter() - began) * 86400)

@@ -101,3 +101,22 @@ def test_starts_are_stored_where_that_is_asked_for(folder):
         assert np.abs(stretch.positions[1] - stretch.positions[0]).max() > 0.01
     with pytest.raises(ConfigError, match="store_starts needs segments"):
         dataclasses.replace(WALKER, segment_time=0.0, store_starts=True).check()
+
+
+def test_short_segments_share_a_block_and_resume(folder):
+    walker = dataclasses.replace(WALKER, segment_time=3.0, block=7)  # written after 9, 18, 27 and 30 frames
+    whole = trajectory_file.read(generate(walker, folder / "whole.h5"))
+    written = []
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int, rate: float) -> None:
+        written.append(done)
+        if done == 18:
+            raise Killed
+
+    with pytest.raises(Killed):
+        generate(walker, folder / "parts.h5", kill)
+    parts = trajectory_file.read(generate(walker, folder / "parts.h5"))
+    assert written == [9, 18] and np.array_equal(whole.positions, parts.positions)
