@@ -48,7 +48,12 @@ def write_tiny_guided_model(folder: Path, plain: bool = False) -> Path:
     """Beside `write_tiny_model`'s files: kernel.safetensors and guided.unisim.pt, vacuum in name only."""
     write_tiny_model(folder)
     kernel, path = folder / "kernel.safetensors", folder / "guided.unisim.pt"
-    guidance = {"alpha": 0.8, "environment": "vacuum", "base_weights": weights_sha256(tiny_field(2))}
+    guidance = {
+        "alpha": 0.8,
+        "environment": "vacuum",
+        "lag_time": 20.0,
+        "base_weights": weights_sha256(tiny_field(2)),
+    }
     save_kernel(kernel, tiny_field(7), CONFIG, guidance, {"data": {}})
     export_conditioned(folder / "weights.safetensors", path, substeps=8, guidance=kernel, plain=plain)
     return path

@@ -87,7 +87,7 @@ def save_kernel(
     kernel, config
         The field that predicts the tilted end point, and its sizes.
     guidance : dict
-        `alpha`, `environment` and `base_weights` (SHA-256 of the guided field's weights); what is known of the
+        `alpha`, `environment`, `lag_time` (ps) and `base_weights` (SHA-256 of the guided field's weights); what is known of the
         pairs.
     record : dict
         Training configuration and provenance.
@@ -151,6 +151,11 @@ def export_conditioned(
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
     kernel, guided = (None, None) if guidance is None else load_kernel(guidance, field)
+    if guided is not None and guided["lag_time"] != extra["lag_time"]:
+        raise CheckpointError(
+            f"The kernel in '{guidance}' was trained for a lag of {guided['lag_time']:g} ps, and '{weights}' is for "
+            f"{extra['lag_time']:g} ps; train it for that lag."
+        )
     module = ConditionedJump(
         field,
         spread,

@@ -140,11 +140,12 @@ def test_forms_with_one_gradient_miss_an_energy_that_is_local_to_a_basin():
     target = _stationary(TILT)
     found = {
         form: _population(lambda *a, f=form: _end_point(f, *a))
-        for form in ("none", "exact", "live", "end point")
+        for form in ("none", "exact", "live", "end point", "jacobian")
     }
     assert found["none"] == pytest.approx(PLAIN[RIGHT].sum(), abs=0.05)
     assert found["exact"] == pytest.approx(target, abs=0.03)
     assert found["live"] > target + 0.1 and found["end point"] > target + 0.08
+    assert found["jacobian"] < found["exact"] - 0.02
 
 
 class _Network(torch.nn.Module):

@@ -110,6 +110,12 @@ def test_the_kernel_goes_with_its_base_only(config, tmp_path):
     Trainer(GuidanceStage, config, tmp_path / "run").run()
     assert "12 steps, to obc2, alpha" in write_kernel(tmp_path / "run")
     field, spread, _ = load_conditioned(config.base)
+    save_conditioned(tmp_path / "slower.safetensors", field, spread, SMALL, 10.0, PROTOCOL, {"data": {}})
+    with pytest.raises(CheckpointError, match="a lag of 5 ps, and"):
+        export_conditioned(
+            tmp_path / "slower.safetensors", tmp_path / "x.unisim.pt",
+            guidance=tmp_path / "run" / "kernel.safetensors",
+        )  # fmt: skip
     kernel, guidance = load_kernel(tmp_path / "run" / "kernel.safetensors", field)
     assert guidance["environment"] == "obc2" and not torch.equal(
         kernel.head.second.weight, field.head.second.weight
