@@ -87,8 +87,8 @@ def save_kernel(
     kernel, config
         The field that predicts the tilted end point, and its sizes.
     guidance : dict
-        `alpha`, `environment`, `lag_time` (ps) and `base_weights` (SHA-256 of the guided field's weights); what is known of the
-        pairs.
+        `alpha`, `environment`, `lag_time` (ps), `base_weights` (SHA-256 of the guided field's weights), and what is
+        known of the pairs.
     record : dict
         Training configuration and provenance.
     """
