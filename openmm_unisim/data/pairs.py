@@ -78,6 +78,8 @@ class PairSource:
             "environment",
             "force_field",
             "friction_per_ps",
+            "hydrogen_mass_Da",
+            "constraints",
         )
         for path in sorted(str(p) for p in paths):
             for stretch in read_stretches(path):
