@@ -32,7 +32,7 @@ DEMO_OUTPUT := demo-output
 export OPENMM_DEFAULT_PLATFORM ?= Reference
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help prerequisites venv build demo test test-slow lint format bench weights clean distclean
+.PHONY: help prerequisites venv build demo test test-slow lint format bench weights known-name clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -80,9 +80,12 @@ format: venv ## rewrite Python and C++ in the project's style
 bench: build ## run the benchmarks that need no arguments; results in benchmarks/results/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-weights: build ## rebuild shipped weights from nothing, NAME=ala2 (hours); goes on where it was stopped
-	@test -f openmm_unisim/pretrained/$(NAME)/rebuild.sh || { echo "give NAME=, one of:" $$(ls -d openmm_unisim/pretrained/*/rebuild.sh | cut -d/ -f3); exit 2; }
+weights: known-name build ## rebuild shipped weights from nothing, NAME=ala2 (hours); goes on where it was stopped
 	PATH="$(CURDIR)/$(BIN):$$PATH" openmm_unisim/pretrained/$(NAME)/rebuild.sh
+
+known-name:
+	@test -f "openmm_unisim/pretrained/$(NAME)/rebuild.sh" || \
+	{ echo "give NAME=, one of:" $$(ls openmm_unisim/pretrained/*/rebuild.sh | cut -d/ -f3); exit 2; }
 
 clean: ## remove what the build and the tools wrote; .venv and runs/ stay
 	rm -rf build dist *.egg-info openmm_unisim/lib openmm_unisim/_unisim*.so openmm_unisim/_swig.py $(DEMO_OUTPUT)
