@@ -173,7 +173,9 @@ def _domain(names: Sequence[str]) -> str:
     parts = []
     if lengths:
         span = f"{lengths[0]}" if lengths[0] == lengths[-1] else f"{lengths[0]} to {lengths[-1]}"
-        parts.append(f"{len(lengths)} capped peptides of {span} residues")
+        peptides = "peptide" if len(lengths) == 1 else "peptides"
+        parts.append(f"{len(lengths)} capped {peptides} of {span} residues")
     if len(names) > len(lengths):
-        parts.append(f"{len(names) - len(lengths)} others")
+        rest = len(names) - len(lengths)
+        parts.append(f"{rest} other{'s' if rest > 1 else ''}")
     return "; ".join(parts)

@@ -94,7 +94,7 @@ def test_metadata_of_many_molecules_say_what_they_are(tmp_path):
     found = export_of(
         tmp_path, molecules=names, name="3 molecules", nanoseconds=1234.5678, constraints="h-bonds"
     )
-    expected = "3 molecules (2 capped peptides of 1 to 3 residues; 1 others), obc2, 300 K, 1235 ns"
+    expected = "3 molecules (2 capped peptides of 1 to 3 residues; 1 other), obc2, 300 K, 1235 ns"
     assert found.training_data == expected and found.constraints == "h-bonds"
 
 
