@@ -86,7 +86,7 @@ class PairSource:
                 attributes = stretch.attributes
                 first = first or attributes
                 for key in shared:
-                    if attributes[key] != first[key]:
+                    if attributes.get(key) != first.get(key):
                         raise DataError(
                             f"'{path}' differs from the other walkers in {key}; give the walkers of one protocol."
                         )
