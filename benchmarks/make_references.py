@@ -27,6 +27,7 @@ from openmm_unisim.data.molecule_source import load_entry
 from openmm_unisim.data.trajectory_file import read_progress
 
 FRAME_SPACING_PS = 10.0
+BLOCK = 100  # frames between saves: a minute or ten of MD
 LARGE = 50  # atoms; archived every second frame
 FIRST_SEED = 101  # none that training data use
 SCRAMBLE_PS = 100.0  # at 600 K: walkers start in basins of their own
@@ -83,7 +84,7 @@ def make(run: ReferenceRun, folder: Path, parameters: Path) -> None:
     for number, path in enumerate(run.files(folder)):
         config = GenerateConfig(
             run.molecule, run.environment, run.nanoseconds, FIRST_SEED + number, frame_spacing=FRAME_SPACING_PS,
-            scramble_time=SCRAMBLE_PS, **run.protocol,
+            scramble_time=SCRAMBLE_PS, block=BLOCK, **run.protocol,
         )  # fmt: skip
         generate(config, path, molecule=molecule)
         print(f"{path}: {config.n_frames} frames", flush=True)
