@@ -1,5 +1,6 @@
 """`benchmark transfer`: judges, chains that go on after a kill, scores, the goal, tables."""
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +181,22 @@ def test_the_command_and_its_tables(folder, model, tmp_path):
     assert "GLY 2" in text and "model: 5, 25, 50, 75, 95 %, kT" in text
     with pytest.raises(DataError, match="no section 'all'"):
         transfer_tables(record, "all")
+
+
+def test_documents_take_their_tables_from_it(tmp_path):
+    script = Path(__file__).parents[2] / "benchmarks" / "tables.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_tables", script)
+    assert spec is not None and spec.loader is not None
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    record = {"benchmark": "transfer", "identity": {"model": "0" * 64}, "molecules": {}, "provenance": {}}
+    (tmp_path / "transfer_a.json").write_text(json.dumps(record))
+    text = tables.make_table("transfer_a", "summary", tmp_path)
+    assert (
+        text.startswith("| molecule | split, atoms |")
+        and "transfer_a.json" in text
+        and "Of other weights" in text
+    )
 
 
 def test_goal_and_means_over_a_split():

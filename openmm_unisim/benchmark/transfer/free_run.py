@@ -1,7 +1,7 @@
 """Free-running jumps of many copies of one molecule; nothing is rejected, and a killed run goes on.
 
-Plain PyTorch, all copies at once (`simulation.chain`): per processor second that is 1.4 times as many jumps as one copy
-after another (docs/results.md), and the law and the noise are those of the integrator.
+Plain PyTorch, all copies at once (`simulation.chain`), which is cheaper than one copy after another (`benchmark
+throughput`); the law and the noise are those of the integrator.
 """
 
 import json
