@@ -10,6 +10,7 @@ from .summary import LEAST_VALID
 
 __all__ = ["SECTIONS", "transfer_tables"]
 
+MANY = 1e4  # from here on powers of ten: energies of overlapping atoms
 _ORDER = {"valid": 0, "test": 1}
 _PAPER = ("pwd", "rg", "tic", "tic_2d", "val_ca", "contact", "ram")
 Record = dict[str, Any]
@@ -41,7 +42,9 @@ def _done(record: Record, kind: str | None = None) -> list[Record]:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "n/a" if value is None else f"{value:.{digits}f}"
+    if value is None:
+        return "n/a"
+    return f"{value:.{digits}f}" if abs(value) < MANY else f"{value:.1e}"
 
 
 def _against(value: float | None, floor: float | None) -> str:
