@@ -47,6 +47,10 @@ def _number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if abs(value) < MANY else f"{value:.1e}"
 
 
+def _signed(value: float) -> str:
+    return f"{value:+.1f}" if abs(value) < MANY else f"{value:+.1e}"
+
+
 def _against(value: float | None, floor: float | None) -> str:
     return "n/a" if value is None else f"{_number(value)} ({_number(floor)})"
 
@@ -131,7 +135,7 @@ def _energies(record: Record) -> str:
         quantiles = one.get("energy", {}).get("quantiles")
         if quantiles is None:
             continue
-        cells = [" / ".join(f"{value:+.1f}" for value in quantiles[side]) for side in ("model", "reference")]
+        cells = [" / ".join(_signed(value) for value in quantiles[side]) for side in ("model", "reference")]
         rows.append([one["molecule"], quantiles["of"], *cells])
     columns = ("molecule", "energy", "model: 5, 25, 50, 75, 95 %, kT", "MD")
     return markdown_table(columns, rows) if rows else ""
