@@ -170,5 +170,3 @@ class PairEnergyField(PairField, EnergyField):
             radial.alpha, part.cutoff, False, self.kinds,
         )  # fmt: skip
         return results[0], results[1], results[2]
-
-

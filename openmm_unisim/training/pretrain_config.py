@@ -53,9 +53,7 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["pretrain"] = "pretrain"
-    model: ConditionedConfig = ConditionedConfig(
-        hidden=64, heads=4, layers=3, filters=32, refine_layers=2
-    )
+    model: ConditionedConfig = ConditionedConfig(hidden=64, heads=4, layers=3, filters=32, refine_layers=2)
     heads: list[str] = [*SOURCES, DENOISING]
     shares: dict[str, float] = {}
     label_files: list[str] = []
