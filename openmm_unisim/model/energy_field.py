@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from .conditioned import ConditionedConfig, ConditionedField
+from .global_filter import GlobalFilter
 from .graph import NeighbourTable, edge_geometry
 from .heads import GatedVectorHead
 from .pair_features import PairFeatures
@@ -78,10 +79,10 @@ class EnergyField(ConditionedField):
     def untouched(self) -> list[nn.Parameter]:
         """Parameters that energies don't depend on: what reads displacements, and the end point's heads."""
         modules: list[nn.Module] = [self.head, self.start_vectors]
-        modules += [getattr(part, "direction") for part in self.filters if hasattr(part, "direction")]
+        modules += [f.direction for f in self.filters.children() if isinstance(f, GlobalFilter)]
         if self.refinement is not None:
             modules += [self.refinement.head, self.refinement.residual_vectors]
-        return [parameter for module in modules for parameter in module.parameters()]
+        return [weight for module in modules for weight in module.parameters()]
 
     def resting_edges(
         self, part: "EnergyField | Refinement", positions: Tensor, table: NeighbourTable, pairs: PairFeatures
@@ -161,7 +162,7 @@ class PairEnergyField(PairField, EnergyField):
     def resting_edges(
         self, part: "EnergyField | Refinement", positions: Tensor, table: NeighbourTable, pairs: PairFeatures
     ) -> Tuple[Tensor, Tensor, Tensor]:
-        """`EnergyField.resting_edges`: embedding (n_pairs, edge_width), vectors (n_pairs, 3, 2), envelope (n_pairs,)."""
+        """`EnergyField.resting_edges`: (n_pairs, edge_width), (n_pairs, 3, 2) and (n_pairs,)."""
         first, second, radial = part.edge_first, part.edge_second, part.radial
         weights = [radial.means, radial.betas, self._resting(part), first.bias, second.weight, second.bias]
         described = [pairs.distance, pairs.reference, pairs.times, torch.ones_like(pairs.width), pairs.width]

@@ -6,6 +6,7 @@ square over the training labels: this is the reader's side of architecture rule 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,19 @@ from ..provenance import sha256_of_file
 from ..units import ANGSTROM_PER_NM
 from .molecule_set import expand
 
-__all__ = ["Frames", "FrameSet", "Shape"]
+__all__ = ["FrameSet", "Frames", "Shape"]
 
 
 @dataclass
 class Shape:
-    """What the network is told of a molecule; `name`, `z_index` (n_atoms,), `adjacency`, `distance` (n_atoms, n_atoms)."""
+    """What the network is told of a molecule.
+
+    Attributes
+    ----------
+    name : str
+    z_index : Tensor, shape (n_atoms,), int64
+    adjacency, distance : Tensor, shape (n_atoms, n_atoms)
+    """
 
     name: str
     z_index: Tensor
@@ -102,7 +110,7 @@ class FrameSet:
         for path in expand(patterns):
             if path in leave:
                 continue
-            present = read_progress(path)[1]
+            present = read_progress(Path(path))[1]
             for source in sources:
                 if present.get(source, 0) == 0:
                     continue
@@ -111,7 +119,7 @@ class FrameSet:
                 shape = Shape.of(labels.attributes)
                 positions = torch.from_numpy(labels.positions * np.float32(ANGSTROM_PER_NM))
                 by_head[source].append(Frames(shape, positions, torch.from_numpy(labels.forces)))
-            hashes[path.rsplit("/", 1)[-1]] = sha256_of_file(path)
+            hashes[Path(path).name] = sha256_of_file(path)
         return cls(by_head, hashes, failed)
 
     @classmethod
@@ -134,7 +142,7 @@ class FrameSet:
             )
             kept = torch.from_numpy(positions[chosen] * np.float32(ANGSTROM_PER_NM))
             found.append(Frames(Shape.of(stretches[0].attributes), kept))
-            hashes[path.rsplit("/", 1)[-1]] = sha256_of_file(path)
+            hashes[Path(path).name] = sha256_of_file(path)
         return cls({head: found}, hashes)
 
     @property

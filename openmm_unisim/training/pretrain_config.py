@@ -2,30 +2,31 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..data.labels.registry import SOURCES
 from ..model.conditioned import ConditionedConfig
+from .config import RunConfig
 
 __all__ = ["DENOISING", "PretrainConfig"]
 
 DENOISING = "denoising"
 
 
-class PretrainConfig(BaseModel):
+class PretrainConfig(RunConfig):
     """One run of multi-head pretraining.
 
     Attributes
     ----------
     model : ConditionedConfig
         That of the vector field to come; its `displacement` plays no role here.
-    heads : list of str
+    heads : tuple of str
         Label sources, and "denoising". All seven: each looks at geometry its own way, and the trunk has to serve all.
     shares : dict
         Head to the relative chance that a part is its; 1 for those that aren't named.
-    label_files, valid_label_files : list of str
+    label_files, valid_label_files : tuple of str
         Label files (patterns are expanded): training, and molecules held out. Held-out ones are left out of the first.
-    frame_files, valid_frame_files : list of str
+    frame_files, valid_frame_files : tuple of str
         Trajectory or archive files for denoising, likewise; only equilibrium dynamics is read.
     held_out_frames : int
         The last frames of each molecule and source of `label_files` that aren't trained on but validated; blocks are
@@ -45,21 +46,19 @@ class PretrainConfig(BaseModel):
         Angstrom; where truncation and rounding are equal in float32.
     fused : bool
         The plugin's operators over pairs, where they are built and derivatives are differences.
-    steps, parts, learning_rate, warmup, decay_start, gradient_clip, ema_decay, start_from, seed, validate_every,
-    save_every
-        As in a vector-field run. Eight parts: a step then sees every head about once.
+    steps, parts, validate_every, save_every : int
+        Eight parts: a step then sees every head about once. A step takes a second on one core, so all counts are
+        lower than a vector-field run's.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["pretrain"] = "pretrain"
     model: ConditionedConfig = ConditionedConfig(hidden=64, heads=4, layers=3, filters=32, refine_layers=2)
-    heads: list[str] = [*SOURCES, DENOISING]
-    shares: dict[str, float] = {}
-    label_files: list[str] = []
-    valid_label_files: list[str] = []
-    frame_files: list[str] = []
-    valid_frame_files: list[str] = []
+    heads: tuple[str, ...] = (*SOURCES, DENOISING)
+    shares: dict[str, float] = Field(default_factory=dict)
+    label_files: tuple[str, ...] = ()
+    valid_label_files: tuple[str, ...] = ()
+    frame_files: tuple[str, ...] = ()
+    valid_frame_files: tuple[str, ...] = ()
     held_out_frames: int = Field(default=4, ge=0)
     frames: int = Field(default=1000, gt=0)
     atom_budget: int = Field(default=256, gt=0)
@@ -70,13 +69,6 @@ class PretrainConfig(BaseModel):
     fused: bool = True
     steps: int = Field(default=20000, gt=0)
     parts: int = Field(default=8, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    warmup: int = Field(default=500, ge=0)
-    decay_start: float = Field(default=0.6, ge=0, le=1)
-    gradient_clip: float = Field(default=1.0, gt=0)
-    ema_decay: float = Field(default=0.9995, ge=0, lt=1)
-    start_from: str = ""
-    seed: int = 1
     validate_every: int = Field(default=1000, gt=0)
     save_every: int = Field(default=250, gt=0)
 

@@ -42,9 +42,9 @@ class ForcePart(NamedTuple):
 class PretrainStage(Stage[PretrainConfig]):
     """Trains energy heads on the conditioned field's trunk, forces being -dE/dx; see `Stage`.
 
-    A part is copies of one molecule for one head, all at t = 0 or all at t = 1. The head is drawn by its share, then the
-    molecule uniformly among those that the head has labels of. A part weighs by its atoms. Energies aren't trained on: each source has a zero of its own, and
-    a frame's 3 n_atoms forces say more than its energy.
+    A part is copies of one molecule for one head, all at t = 0 or all at t = 1. The head is drawn by its share, then
+    the molecule uniformly among those that the head has labels of. A part weighs by its atoms. Energies aren't trained
+    on: each source has a zero of its own, and a frame's 3 n_atoms forces say more than its energy.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class PretrainStage(Stage[PretrainConfig]):
         measured = labels.scales() if scales is None else scales
         by_head = labels.scaled(measured).by_head
         self.judges = {"molecules": molecules.scaled(measured), "frames": late.scaled(measured)}
-        self.record = {"data": labels.hashes | molecules.hashes, "not_converged": labels.failed}
+        hashes = labels.hashes | molecules.hashes
         if DENOISING in config.heads:
             frames = FrameSet.load_equilibrium(
                 config.frame_files, DENOISING, config.frames, config.valid_frame_files
@@ -85,15 +85,17 @@ class PretrainStage(Stage[PretrainConfig]):
             held.refuse_tests()
             by_head |= frames.by_head
             self.judges["denoising"] = held
-            self.record["data"] |= frames.hashes | held.hashes
+            hashes |= frames.hashes | held.hashes
         for head, group in by_head.items():
             if not group:
                 raise DataError(
                     f"There are no training data for the head '{head}'; give files, or leave it out of heads."
                 )
-        self.training = FrameSet(by_head, self.record["data"])
+        self.training = FrameSet(by_head, hashes)
         self.scales = measured | {DENOISING: 1.0}
-        self.record |= {
+        self.record = {
+            "data": hashes,
+            "not_converged": labels.failed,
             "scales_kJ_per_mol_nm": measured,
             "molecules": {head: len(group) for head, group in by_head.items()},
             "frames": {head: sum(len(f.positions) for f in group) for head, group in by_head.items()},

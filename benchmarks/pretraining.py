@@ -1,0 +1,125 @@
+r"""Pretraining: are heads better trained together, and does a vector field gain by it?
+
+    python benchmarks/pretraining.py heads --labels raw/labels-run/labels --frames 'raw/data/ACE-*.obc2.300K.seed1.h5' \
+        --valid-frames 'raw/valid/*.h5' --runs raw/pretraining --json benchmarks/results/pretraining_heads.json
+    python benchmarks/pretraining.py transfer raw/pretraining/together/run.safetensors \
+        --frames 'raw/data/ACE-*.obc2.300K.seed1.h5' --valid-frames 'raw/valid/*.h5' --runs raw/pretraining \
+        --json benchmarks/results/pretraining_transfer.json
+
+`heads` trains all heads together, with one part for each in a step on average, and each alone, with one part a step:
+the same optimiser steps and as many parts of the head. `transfer` trains a vector field from the pretrained weights and
+from fresh ones, all else equal. Runs continue after a kill; give another --runs folder, or delete it, for other
+settings.
+"""
+
+import argparse
+import glob
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from openmm_unisim.data.molecule_list import listed
+from openmm_unisim.memory import keep_freed_memory
+from openmm_unisim.provenance import provenance, sha256_of_file
+from openmm_unisim.training.config import RunConfig, VectorFieldConfig
+from openmm_unisim.training.pretrain_config import PretrainConfig
+from openmm_unisim.training.pretraining import PretrainStage
+from openmm_unisim.training.stage import Stage
+from openmm_unisim.training.trainer import Trainer
+from openmm_unisim.training.vector_field import VectorFieldStage
+
+HEADS = ("ff14sb-obc2", "gaff2-obc2", "mmff94", "gfn2-xtb", "denoising")
+
+
+def trained(kind: type[Stage], config: RunConfig, folder: Path) -> dict[str, Any]:
+    """Log entries with validation, and the record, of a run that is finished here if it wasn't yet."""
+    trainer = Trainer(kind, config, folder)
+    if trainer.step < config.steps:
+        trainer.run(
+            lambda entry: print(
+                folder.name, entry["step"], f"{entry['loss']:.4f}", entry.get("valid"), flush=True
+            )
+        )
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    record = {key: value for key, value in trainer.record.items() if key not in ("data", "provenance")}
+    return {"log": [entry for entry in entries if "valid" in entry], "record": record}
+
+
+def heads(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Held-out errors of every head, together and alone."""
+    valid = {entry.name for entry in listed("valid")}
+    files = sorted(str(path) for path in arguments.labels.glob("*.labels.h5"))
+    held = [path for path in files if Path(path).name.removesuffix(".labels.h5") in valid]
+    common = PretrainConfig(
+        heads=HEADS, label_files=tuple(files), valid_label_files=tuple(held),
+        frame_files=tuple(sorted(glob.glob(arguments.frames))),
+        valid_frame_files=tuple(sorted(glob.glob(arguments.valid_frames))),
+        atom_budget=arguments.atoms, steps=arguments.steps, warmup=arguments.steps // 10, ema_decay=0.995,
+        parts=len(HEADS), validate_every=arguments.steps // 2, save_every=max(1, arguments.steps // 20),
+        held_out_frames=2,
+    )  # fmt: skip
+    results: dict[str, Any] = {"together": trained(PretrainStage, common, arguments.runs / "together")}
+    for head in HEADS:
+        alone = common.model_copy(update={"heads": (head,), "parts": 1})
+        results[head] = trained(PretrainStage, alone, arguments.runs / f"alone-{head}")
+        last, own = results["together"]["log"][-1], results[head]["log"][-1]
+        for key in (f"molecules/{head}", f"frames/{head}", "denoising/denoising"):
+            if key in own:
+                print(f"{key:24s} together {last[key]:.3f} alone {own[key]:.3f}", flush=True)
+    return results
+
+
+def transfer(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Validation loss of a vector field, from pretrained and from fresh weights."""
+    record = json.loads((arguments.weights.parent / "record.json").read_text())
+    common = VectorFieldConfig(
+        model=record["config"]["model"], train_files=sorted(glob.glob(arguments.frames)),
+        valid_files=sorted(glob.glob(arguments.valid_frames)), lag_time=arguments.lag, steps=arguments.steps,
+        parts=2, atom_budget=arguments.atoms, warmup=arguments.steps // 10, ema_decay=0.995, seed=arguments.seed,
+        validate_every=max(1, arguments.steps // 5), save_every=max(1, arguments.steps // 20),
+    )  # fmt: skip
+    results: dict[str, Any] = {"pretrained_weights": sha256_of_file(arguments.weights)}
+    for name, start in (("pretrained", str(arguments.weights)), ("fresh", "")):
+        config = common.model_copy(update={"start_from": start})
+        results[name] = trained(
+            VectorFieldStage, config, arguments.runs / f"field-{name}-seed{arguments.seed}"
+        )
+    for before, after in zip(results["fresh"]["log"], results["pretrained"]["log"]):
+        print(f"step {before['step']:6d}  fresh {before['valid']:.4f}  pretrained {after['valid']:.4f}")
+    return results
+
+
+def main() -> None:
+    """Run one of both questions and write its result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question", choices=("heads", "transfer"))
+    parser.add_argument(
+        "weights", type=Path, nargs="?", help="transfer: run.safetensors of a pretraining run"
+    )
+    parser.add_argument("--labels", type=Path, help="heads: folder of label files")
+    parser.add_argument("--frames", required=True, help="pattern of training trajectories")
+    parser.add_argument("--valid-frames", required=True, help="pattern of held-out trajectories")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--atoms", type=int, default=192, help="of a part")
+    parser.add_argument("--lag", type=float, default=20.0, help="transfer: ps")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    if (arguments.question == "heads") != (arguments.weights is None) or (
+        arguments.question == "heads" and arguments.labels is None
+    ):
+        parser.error("heads takes --labels, transfer takes WEIGHTS")
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    results = heads(arguments) if arguments.question == "heads" else transfer(arguments)
+    settings = {key: str(value) for key, value in vars(arguments).items()}
+    written = {"settings": settings, "provenance": provenance(seed=arguments.seed), "runs": results}
+    arguments.json.write_text(json.dumps(written, indent=1))
+
+
+if __name__ == "__main__":
+    main()
