@@ -1,20 +1,24 @@
-r"""Pretraining: are heads better trained together, and does a vector field gain by it?
+r"""Pretraining: what a step costs, are heads better trained together, and does a vector field gain by it?
 
+    python benchmarks/pretraining.py derivatives --labels raw/labels-run/labels \
+        --json benchmarks/results/pretraining_derivatives.json
     python benchmarks/pretraining.py heads --labels raw/labels-run/labels --frames 'raw/data/ACE-*.obc2.300K.seed1.h5' \
         --valid-frames 'raw/valid/*.h5' --runs raw/pretraining --json benchmarks/results/pretraining_heads.json
     python benchmarks/pretraining.py transfer raw/pretraining/together/run.safetensors \
         --frames 'raw/data/ACE-*.obc2.300K.seed1.h5' --valid-frames 'raw/valid/*.h5' --runs raw/pretraining \
         --json benchmarks/results/pretraining_transfer.json
 
-`heads` trains all heads together, with one part for each in a step on average, and each alone, with one part a step:
-the same optimiser steps and as many parts of the head. `transfer` trains a vector field from the pretrained weights and
-from fresh ones, all else equal. Runs continue after a kill; give another --runs folder, or delete it, for other
-settings.
+`derivatives` compares the two ways of differentiating a loss on forces, with fresh weights: processor time of loss and
+gradient, and the relative error of the gradient by differences. `heads` trains all heads together, with one part for
+each in a step on average, and each alone, with one part a step: the same optimiser steps and as many parts of the head.
+`transfer` trains a vector field from the pretrained weights and from fresh ones, all else equal. Runs continue after a
+kill; give another --runs folder, or delete it, for other settings.
 """
 
 import argparse
 import glob
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from openmm_unisim.memory import keep_freed_memory
 from openmm_unisim.provenance import provenance, sha256_of_file
 from openmm_unisim.training.config import RunConfig, VectorFieldConfig
 from openmm_unisim.training.pretrain_config import PretrainConfig
-from openmm_unisim.training.pretraining import PretrainStage
+from openmm_unisim.training.pretraining import ForcePart, PretrainStage
 from openmm_unisim.training.stage import Stage
 from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
@@ -45,6 +49,44 @@ def trained(kind: type[Stage], config: RunConfig, folder: Path) -> dict[str, Any
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     record = {key: value for key, value in trainer.record.items() if key not in ("data", "provenance")}
     return {"log": [entry for entry in entries if "valid" in entry], "record": record}
+
+
+def derivatives(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Processor time and gradient's error of both ways, for parts of one molecule at t = 1."""
+    results: dict[str, Any] = {}
+    for name in ("ethanol", "ACE-A-NME", "ACE-W-NME"):
+        files = (str(arguments.labels / f"{name}.labels.h5"),)
+        config = PretrainConfig(heads=("mmff94",), label_files=files, atom_budget=256)
+        ways = {
+            "exact": config.model_copy(update={"derivatives": "exact"}),
+            "differences, plain layers": config.model_copy(update={"fused": False}),
+            "differences": config,
+        }
+        stages = {way: PretrainStage(settings) for way, settings in ways.items()}
+        part = stages["exact"].draw(torch.Generator().manual_seed(1))
+        part = part._replace(t=torch.ones_like(part.t))
+        entry: dict[str, Any] = {"atoms": part.shape.n_atoms, "copies": len(part.t)}
+        exact, entry["exact_ms"] = measured(stages["exact"], part)
+        for way in ("differences, plain layers", "differences"):
+            entry[f"{way}_ms"] = measured(stages[way], part)[1]
+        for step in (2e-3, 1e-3, 5e-4, 2e-4, 1e-4):
+            stage = PretrainStage(config.model_copy(update={"difference_step": step}))
+            error = measured(stage, part, 1)[0] - exact
+            entry[f"error at {step:g}"] = float(error.norm() / exact.norm())
+        results[name] = entry
+        print(name, json.dumps(entry), flush=True)
+    return results
+
+
+def measured(stage: PretrainStage, part: ForcePart, repeats: int = 5) -> tuple[torch.Tensor, float]:
+    """The gradient of a part's loss and the least processor time, ms."""
+    weights = [weight for weight in stage.model.parameters() if weight.requires_grad]
+    least = float("inf")
+    for _ in range(repeats):
+        began = time.process_time()
+        gradients = torch.autograd.grad(stage.loss(part)[0], weights, materialize_grads=True)
+        least = min(least, 1e3 * (time.process_time() - began))
+    return torch.cat([gradient.double().flatten() for gradient in gradients]), least
 
 
 def heads(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -91,31 +133,38 @@ def transfer(arguments: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+QUESTIONS = {"derivatives": derivatives, "heads": heads, "transfer": transfer}
+
+
 def main() -> None:
-    """Run one of both questions and write its result."""
+    """Run one of the questions and write its result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("question", choices=("heads", "transfer"))
+    parser.add_argument("question", choices=tuple(QUESTIONS))
     parser.add_argument(
         "weights", type=Path, nargs="?", help="transfer: run.safetensors of a pretraining run"
     )
-    parser.add_argument("--labels", type=Path, help="heads: folder of label files")
-    parser.add_argument("--frames", required=True, help="pattern of training trajectories")
-    parser.add_argument("--valid-frames", required=True, help="pattern of held-out trajectories")
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--labels", type=Path, help="derivatives, heads: folder of label files")
+    parser.add_argument("--frames", help="heads, transfer: pattern of training trajectories")
+    parser.add_argument("--valid-frames", help="heads, transfer: pattern of held-out trajectories")
+    parser.add_argument("--runs", type=Path, help="heads, transfer: folder of the runs")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--atoms", type=int, default=192, help="of a part")
     parser.add_argument("--lag", type=float, default=20.0, help="transfer: ps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
-    if (arguments.question == "heads") != (arguments.weights is None) or (
-        arguments.question == "heads" and arguments.labels is None
-    ):
-        parser.error("heads takes --labels, transfer takes WEIGHTS")
+    needed = {
+        "derivatives": ("labels",),
+        "heads": ("labels", "frames", "valid_frames", "runs"),
+        "transfer": ("weights", "frames", "valid_frames", "runs"),
+    }[arguments.question]
+    for name in needed:
+        if getattr(arguments, name) is None:
+            parser.error(f"{arguments.question} needs {', '.join(needed)}")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     keep_freed_memory()
-    results = heads(arguments) if arguments.question == "heads" else transfer(arguments)
+    results = QUESTIONS[arguments.question](arguments)
     settings = {key: str(value) for key, value in vars(arguments).items()}
     written = {"settings": settings, "provenance": provenance(seed=arguments.seed), "runs": results}
     arguments.json.write_text(json.dumps(written, indent=1))

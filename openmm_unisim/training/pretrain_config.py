@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from ..data.labels.registry import SOURCES
 from ..model.conditioned import ConditionedConfig
+from ..model.config import PublishedConfig
 from .config import RunConfig
 
 __all__ = ["DENOISING", "PretrainConfig"]
@@ -20,6 +21,10 @@ class PretrainConfig(RunConfig):
     ----------
     model : ConditionedConfig
         That of the vector field to come; its `displacement` plays no role here.
+    published : PublishedConfig, optional
+        Pretrain the published form instead, whose heads are `heads` in the published order: "gaff2-obc2",
+        "ff14sb-obc2", "denoising" and "gfn2-xtb" for small molecules, peptides, denoising and quantum chemistry. Its
+        edges end abruptly, so `derivatives` must be "exact".
     heads : tuple of str
         Label sources, and "denoising". All seven: each looks at geometry its own way, and the trunk has to serve all.
     shares : dict
@@ -53,6 +58,7 @@ class PretrainConfig(RunConfig):
 
     kind: Literal["pretrain"] = "pretrain"
     model: ConditionedConfig = ConditionedConfig(hidden=64, heads=4, layers=3, filters=32, refine_layers=2)
+    published: PublishedConfig | None = None
     heads: tuple[str, ...] = (*SOURCES, DENOISING)
     shares: dict[str, float] = Field(default_factory=dict)
     label_files: tuple[str, ...] = ()
@@ -78,6 +84,8 @@ class PretrainConfig(RunConfig):
         for name in [*self.heads, *self.shares]:
             if name not in known:
                 raise ValueError(f"head {name!r} is unknown; heads are {', '.join(known)}")
+        if self.published is not None and self.derivatives != "exact":
+            raise ValueError('the published form needs derivatives = "exact"')
         if not self.heads or len(set(self.heads)) < len(self.heads):
             raise ValueError("heads must name at least one head, each once")
         for name in self.shares:

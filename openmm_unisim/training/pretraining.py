@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from .._plugin import operators_are_built
 from ..errors import DataError
 from ..model.energy_field import EnergyField, PairEnergyField
+from ..model.published_energies import PublishedEnergies
 from .force_loss import Energies, exact_force_loss, force_loss, forces
 from .frame_set import Frames, FrameSet, Shape
 from .losses import reference_length_error
@@ -15,6 +16,9 @@ from .pretrain_config import DENOISING, PretrainConfig
 from .stage import Stage
 
 __all__ = ["ForcePart", "PretrainStage"]
+
+
+Network = EnergyField | PublishedEnergies
 
 
 class ForcePart(NamedTuple):
@@ -57,14 +61,19 @@ class PretrainStage(Stage[PretrainConfig]):
 
     def __init__(self, config: PretrainConfig, saved: dict[str, Any] | None = None) -> None:
         self.config = config
-        self._load(config, None if saved is None else saved["scales_kJ_per_mol_nm"])
-        self.model = EnergyField(config.model, config.heads, Generator().manual_seed(config.seed))
+        self._load(config, saved or {})
+        generator = Generator().manual_seed(config.seed)
+        self.model: Network = (
+            EnergyField(config.model, config.heads, generator)
+            if config.published is None
+            else PublishedEnergies(config.published, config.heads, generator)
+        )
         self.network = self.fast(self.model)
         self.shares_threads = isinstance(self.network, PairEnergyField)
         shares = torch.tensor([config.share(head) for head in self.training.by_head])
         self._shares = shares / shares.sum()
 
-    def _load(self, config: PretrainConfig, scales: dict[str, float] | None) -> None:
+    def _load(self, config: PretrainConfig, saved: dict[str, Any]) -> None:
         """Training frames, and what is held out: molecules and frames."""
         sources = [head for head in config.heads if head != DENOISING]
         labels = FrameSet.load(config.label_files, sources, config.valid_label_files)
@@ -72,7 +81,7 @@ class PretrainStage(Stage[PretrainConfig]):
         labels.require_training()
         molecules.refuse_tests()
         labels, late = labels.held_out(config.held_out_frames)
-        measured = labels.scales() if scales is None else scales
+        measured = saved.get("scales_kJ_per_mol_nm") or labels.scales()
         by_head = labels.scaled(measured).by_head
         self.judges = {"molecules": molecules.scaled(measured), "frames": late.scaled(measured)}
         hashes = labels.hashes | molecules.hashes
@@ -94,18 +103,18 @@ class PretrainStage(Stage[PretrainConfig]):
         self.training = FrameSet(by_head, hashes)
         self.scales = measured | {DENOISING: 1.0}
         self.record = {
-            "data": hashes,
+            "data": saved.get("data", {}) | hashes,
             "not_converged": labels.failed,
             "scales_kJ_per_mol_nm": measured,
             "molecules": {head: len(group) for head, group in by_head.items()},
             "frames": {head: sum(len(f.positions) for f in group) for head, group in by_head.items()},
         }
 
-    def fast(self, model: nn.Module) -> EnergyField:
-        """The field that does the work, with the parameters of `model`."""
-        assert isinstance(model, EnergyField)
-        wanted = self.config.fused and self.config.derivatives == "differences"
-        return PairEnergyField(model) if wanted and operators_are_built() else model
+    def fast(self, model: nn.Module) -> Network:
+        """The network that does the work, with the parameters of `model`."""
+        assert isinstance(model, (EnergyField, PublishedEnergies))
+        wanted = self.config.fused and self.config.derivatives == "differences" and operators_are_built()
+        return PairEnergyField(model) if wanted and isinstance(model, EnergyField) else model
 
     def draw(self, generator: Generator) -> ForcePart:
         """Copies of one molecule for one head."""
@@ -127,7 +136,7 @@ class PretrainStage(Stage[PretrainConfig]):
         noise = noise - noise.mean(1, keepdim=True)
         return ForcePart(head, frames.shape, positions + self.config.noise * noise, -noise, t, positions)
 
-    def energies(self, network: EnergyField, part: ForcePart) -> Energies:
+    def energies(self, network: Network, part: ForcePart) -> Energies:
         """The network as a function of positions and t alone."""
         shape = part.shape
 
@@ -143,9 +152,10 @@ class PretrainStage(Stage[PretrainConfig]):
             loss = exact_force_loss(energies, part.positions, part.targets, part.t)
         else:
             loss = force_loss(energies, part.positions, part.targets, part.t, config.difference_step)
-        if part.clean is not None and config.length_weight > 0:
+        network = self.network
+        if part.clean is not None and config.length_weight > 0 and isinstance(network, EnergyField):
             shape = part.shape
-            reference = self.network.describe(shape.z_index, shape.adjacency, shape.distance)[1]
+            reference = network.describe(shape.z_index, shape.adjacency, shape.distance)[1]
             loss = loss + config.length_weight * reference_length_error(reference, part.clean, shape.distance)
         return loss, float(part.positions.size(0) * part.positions.size(1))
 
@@ -169,7 +179,7 @@ class PretrainStage(Stage[PretrainConfig]):
                     figures[f"{judge}/{head}_rms"] = size * self.scales[head]
         return {"valid": _main(figures)} | figures
 
-    def _error(self, network: EnergyField, head: str, group: list[Frames]) -> tuple[float, float]:
+    def _error(self, network: Network, head: str, group: list[Frames]) -> tuple[float, float]:
         """Root mean squares of error and target over all coordinates of a head's held-out frames."""
         generator = Generator().manual_seed(12345)
         error, size, count = 0.0, 0.0, 0

@@ -9,7 +9,10 @@ import torch
 
 from openmm_unisim.data import label_file
 from openmm_unisim.data.off_equilibrium import FrameBlock
-from openmm_unisim.errors import DataError
+from openmm_unisim.errors import ConfigError, DataError
+from openmm_unisim.model.config import PublishedConfig, TrunkConfig
+from openmm_unisim.model.published_energies import PublishedEnergies
+from openmm_unisim.model.representation import RepresentationModel
 from openmm_unisim.training.config import VectorFieldConfig
 from openmm_unisim.training.pretrain_config import PretrainConfig
 from openmm_unisim.training.pretraining import PretrainStage
@@ -155,3 +158,20 @@ def test_molecules_that_judge_are_refused_and_absent_data_named(config, tmp_path
         PretrainConfig(heads=("dft",))
     with pytest.raises(ValueError, match="share"):
         PretrainConfig(shares={"mmff94": 0.0})
+
+
+def test_the_published_form_is_pretrained_under_its_own_names(config, tmp_path):
+    sizes = TrunkConfig(hidden=16, heads=2, layers=1, ffn=8, rbf=6, expand=2)
+    published = PublishedConfig(trunk=sizes)
+    run = Trainer(
+        PretrainStage,
+        config.model_copy(update={"published": published, "derivatives": "exact", "steps": 2}),
+        tmp_path / "run",
+    )
+    run.run()
+    assert run.model.state_dict().keys() == RepresentationModel(published).state_dict().keys()
+    assert run.validate()["molecules/mmff94"] > 0
+    with pytest.raises(ValueError, match="exact"):
+        PretrainConfig(published=published)
+    with pytest.raises(ConfigError, match="energy_heads"):
+        PublishedEnergies(published, ["a"] * 5)
