@@ -1,6 +1,7 @@
 r"""Pretraining: what a step costs, are heads better trained together, and does a vector field gain by it?
 
-    python benchmarks/pretraining.py derivatives --labels raw/labels-run/labels \
+    python benchmarks/pretraining.py derivatives [raw/pretraining/together/run.safetensors] \
+        --labels raw/labels-run/labels \
         --json benchmarks/results/pretraining_derivatives.json
     python benchmarks/pretraining.py heads --labels raw/labels-run/labels --frames 'raw/data/ACE-*.obc2.300K.seed1.h5' \
         --valid-frames 'raw/valid/*.h5' --runs raw/pretraining --json benchmarks/results/pretraining_heads.json
@@ -8,11 +9,11 @@ r"""Pretraining: what a step costs, are heads better trained together, and does 
         --frames 'raw/data/ACE-*.obc2.300K.seed1.h5' --valid-frames 'raw/valid/*.h5' --runs raw/pretraining \
         --json benchmarks/results/pretraining_transfer.json
 
-`derivatives` compares the two ways of differentiating a loss on forces, with fresh weights: processor time of loss and
-gradient, and the relative error of the gradient by differences. `heads` trains all heads together, with one part for
-each in a step on average, and each alone, with one part a step: the same optimiser steps and as many parts of the head.
-`transfer` trains a vector field from the pretrained weights and from fresh ones, all else equal. Runs continue after a
-kill; give another --runs folder, or delete it, for other settings.
+`derivatives` compares the two ways of differentiating a loss on forces, with fresh or given weights: processor time of
+loss and gradient, and the relative error of the gradient by differences. `heads` trains all heads together, with one
+part for each in a step on average, and each alone, with one part a step: the same optimiser steps and as many parts of
+the head. `transfer` trains a vector field from the pretrained weights and from fresh ones, all else equal. Runs
+continue after a kill; give another --runs folder, or delete it, for other settings.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from openmm_unisim.provenance import provenance, sha256_of_file
 from openmm_unisim.training.config import RunConfig, VectorFieldConfig
 from openmm_unisim.training.pretrain_config import PretrainConfig
 from openmm_unisim.training.pretraining import ForcePart, PretrainStage
+from openmm_unisim.training.run_state import start_from
 from openmm_unisim.training.stage import Stage
 from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
@@ -62,7 +64,7 @@ def derivatives(arguments: argparse.Namespace) -> dict[str, Any]:
             "differences, plain layers": config.model_copy(update={"fused": False}),
             "differences": config,
         }
-        stages = {way: PretrainStage(settings) for way, settings in ways.items()}
+        stages = {way: stage_with(settings, arguments.weights) for way, settings in ways.items()}
         part = stages["exact"].draw(torch.Generator().manual_seed(1))
         part = part._replace(t=torch.ones_like(part.t))
         entry: dict[str, Any] = {"atoms": part.shape.n_atoms, "copies": len(part.t)}
@@ -70,12 +72,21 @@ def derivatives(arguments: argparse.Namespace) -> dict[str, Any]:
         for way in ("differences, plain layers", "differences"):
             entry[f"{way}_ms"] = measured(stages[way], part)[1]
         for step in (2e-3, 1e-3, 5e-4, 2e-4, 1e-4):
-            stage = PretrainStage(config.model_copy(update={"difference_step": step}))
+            settings = config.model_copy(update={"difference_step": step})
+            stage = stage_with(settings, arguments.weights)
             error = measured(stage, part, 1)[0] - exact
             entry[f"error at {step:g}"] = float(error.norm() / exact.norm())
         results[name] = entry
         print(name, json.dumps(entry), flush=True)
     return results
+
+
+def stage_with(config: PretrainConfig, weights: Path | None) -> PretrainStage:
+    """A stage with fresh weights, or those of a run's checkpoint."""
+    stage = PretrainStage(config)
+    if weights is not None:
+        start_from(weights, stage.model)
+    return stage
 
 
 def measured(stage: PretrainStage, part: ForcePart, repeats: int = 5) -> tuple[torch.Tensor, float]:
@@ -140,9 +151,7 @@ def main() -> None:
     """Run one of the questions and write its result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("question", choices=tuple(QUESTIONS))
-    parser.add_argument(
-        "weights", type=Path, nargs="?", help="transfer: run.safetensors of a pretraining run"
-    )
+    parser.add_argument("weights", type=Path, nargs="?", help="run.safetensors of a pretraining run")
     parser.add_argument("--labels", type=Path, help="derivatives, heads: folder of label files")
     parser.add_argument("--frames", help="heads, transfer: pattern of training trajectories")
     parser.add_argument("--valid-frames", help="heads, transfer: pattern of held-out trajectories")

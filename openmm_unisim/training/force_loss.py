@@ -7,7 +7,7 @@ u of unit mean square, it is the derivative by the weights of a difference of en
 
 so that operators with first derivatives are enough: one call and its derivative for F, two calls and theirs for the
 difference. The error in h falls as h^2 and rounding grows as 1/h; at h = 5e-4 angstrom, in float32, both together are
-0.3 % of the gradient (tests hold it to 1e-6 in float64).
+less than 0.2 % of the gradient (tests hold it to 1e-6 in float64).
 """
 
 from collections.abc import Callable

@@ -46,13 +46,13 @@ class PretrainConfig(RunConfig):
         Weight of the reference-length loss in denoising parts: the edges read strain relative to these lengths.
     derivatives : {"differences", "exact"}
         Of the loss on forces by the weights (`force_loss`). Differences let the operators do the work: 3 to 5 times
-        faster than differentiating the plain layers twice, for 0.3 % of error in the gradient.
+        faster than differentiating the plain layers twice, for less than 0.2 % of error in the gradient.
     difference_step : float
         Angstrom; where truncation and rounding are equal in float32.
     fused : bool
         The plugin's operators over pairs, where they are built and derivatives are differences.
     steps, parts, validate_every, save_every : int
-        Eight parts: a step then sees every head about once. A step takes a second on one core, so all counts are
+        Eight parts: a step then sees every head about once. A step takes about a second on one core, so all counts are
         lower than a vector-field run's.
     """
 
@@ -73,7 +73,7 @@ class PretrainConfig(RunConfig):
     derivatives: Literal["differences", "exact"] = "differences"
     difference_step: float = Field(default=5e-4, gt=0)
     fused: bool = True
-    steps: int = Field(default=20000, gt=0)
+    steps: int = Field(default=6000, gt=0)
     parts: int = Field(default=8, gt=0)
     validate_every: int = Field(default=1000, gt=0)
     save_every: int = Field(default=250, gt=0)
