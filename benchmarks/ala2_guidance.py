@@ -1,7 +1,7 @@
 r"""What guidance to another environment does to the torsions of alanine dipeptide, by its scale.
 
     python benchmarks/ala2_guidance.py MODEL.unisim.pt --target ../shared/reference/ala2_obc2.npz \
-        --starts raw/data/ACE-A-NME.vacuum.300K.seed3.h5 --json benchmarks/results/ala2_guidance.json
+        --starts raw/vacuum/ACE-A-NME.vacuum.300K.seed3.h5 --json benchmarks/results/ala2_guidance.json
 
 Every scale makes `copies` chains of `jumps` jumps from frames of the starts (MD of the model's own environment), the
 first `burn` of which aren't counted, nothing rejected but NaN, through the Python twin of the integrator. The target is

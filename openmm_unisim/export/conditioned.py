@@ -4,6 +4,8 @@ The weights file (safetensors) holds the field, its variance head and, in its he
 training data. It is the exchange format; the model file is built from it (docs/decisions).
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from .scripted import MOST_SUBSTEPS, ConditionedJump
 
 KIND = "conditioned_field"
 KERNEL_KIND = "conditioned_kernel"
+HYDROGEN = 1.01  # Da; a heavier one was repartitioned
 
 
 class _Calibrated(nn.Module):
@@ -35,8 +38,8 @@ class _Calibrated(nn.Module):
 
 
 def save_conditioned(
-    path: Path, field: ConditionedField, spread: SpreadHead, config: ConditionedConfig, lag_time: float,
-    protocol: dict[str, Any], record: dict[str, Any],
+    path: Path, field: ConditionedField, spread: SpreadHead, config: ConditionedConfig,
+    lag_times: float | Sequence[float], protocol: dict[str, Any], record: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the weights file of a trained, calibrated field.
 
@@ -45,13 +48,15 @@ def save_conditioned(
     path : Path
     field, spread, config
         The networks and their sizes.
-    lag_time : float, ps
+    lag_times : float or sequence of float, ps
+        Those that the field was trained for.
     protocol : dict
         Attributes of the training data (environment, force field, temperature, masses, friction, elements).
     record : dict
         Training configuration and provenance.
     """
-    extra = {"lag_time": lag_time, "protocol": protocol, "record": record}
+    lags = [lag_times] if isinstance(lag_times, float | int) else list(lag_times)
+    extra = {"lag_time": lags[0], "lag_times": lags, "protocol": protocol, "record": record}
     save_weights(path, _Calibrated(field, spread), KIND, config, extra)
 
 
@@ -121,6 +126,7 @@ def export_conditioned(
     grid_power: float = 2.5,
     covariance: str = "group-wise",
     plain: bool = False,
+    lag_time: float | None = None,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -138,6 +144,8 @@ def export_conditioned(
     plain : bool
         Without the plugin's fused operators: slower, but the file needs torch only. They are left out, too, where the
         plugin is not built.
+    lag_time : float, ps, optional
+        One of those that the weights were trained for; needed where there are several.
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
@@ -151,24 +159,20 @@ def export_conditioned(
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
     kernel, guided = (None, None) if guidance is None else load_kernel(guidance, field)
-    if guided is not None and guided["lag_time"] != extra["lag_time"]:
+    wanted = guided["lag_time"] if lag_time is None and guided is not None else lag_time
+    lag = _choose_lag(extra, wanted, weights)
+    if guided is not None and guided["lag_time"] != lag:
         raise CheckpointError(
-            f"The kernel in '{guidance}' was trained for a lag of {guided['lag_time']:g} ps, and '{weights}' is for "
-            f"{extra['lag_time']:g} ps; train it for that lag."
+            f"The kernel in '{guidance}' was trained for a lag of {guided['lag_time']:g} ps, not {lag:g} ps; leave "
+            "--lag-time out, or train it for that lag."
         )
     module = ConditionedJump(
-        field,
-        spread,
-        extra["lag_time"],
-        grid_power,
-        covariance == "group-wise",
-        torch.tensor(elements),
-        kernel,
+        field, spread, lag, grid_power, covariance == "group-wise", torch.tensor(elements), kernel
     )
     digest = weights_sha256(module)
     if operators_are_built() and not plain:
         module = PackedJump(module)
-    metadata = _metadata(extra, field, elements, substeps, digest, guided)
+    metadata = _metadata(extra, lag, field, elements, substeps, digest, guided)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
 
@@ -177,23 +181,67 @@ def export_conditioned(
 
 
 def _metadata(
-    extra: dict[str, Any], field: ConditionedField, elements: list[int], substeps: int, digest: str,
+    extra: dict[str, Any], lag: float, field: ConditionedField, elements: list[int], substeps: int, digest: str,
     guided: dict[str, Any] | None,
 ) -> ModelMetadata:  # fmt: skip
     protocol = extra["protocol"]
     temperature = float(protocol["temperature_K"])
-    formula = hill_formula(protocol["atomic_numbers"])
-    walkers = len(extra["record"]["data"])
-    data = f"{protocol['name']}, formula {formula}, {protocol['environment']}, {temperature:g} K, {walkers} walkers"
     alpha, target = (0.0, "") if guided is None else (guided["alpha"], guided["environment"])
     return ModelMetadata(
-        lag_time_ps=extra["lag_time"], training_temperature_K=temperature,
+        lag_time_ps=lag, training_temperature_K=temperature,
         temperature_range_K=(temperature - 1, temperature + 1), elements=tuple(elements),
         cutoff_nm=field.cutoff / 10, periodic=False, symmetry="O(3)", conditioned_on_initial=True, needs_bonds=True,
         default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
-        constraints="none", masses=f"hydrogen {protocol['hydrogen_mass_Da']:g} Da, taken from its heavy atom",
+        constraints=protocol.get("constraints", "none"), masses=_masses(protocol),
         friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=alpha,
         guidance="none" if guided is None else "learned", forces_required=False,
         default_guidance_scale=0.0 if guided is None else 1.0, guidance_environment=target, scalar_type="float32",
-        weights_sha256=digest, training_data=data, license="MIT",
+        weights_sha256=digest, training_data=_training_data(protocol, extra["record"]), license="MIT",
     )  # fmt: skip
+
+
+def _choose_lag(extra: dict[str, Any], wanted: float | None, weights: Path) -> float:
+    """The lag time of the model file, ps."""
+    offered = [float(lag) for lag in extra.get("lag_times") or [extra["lag_time"]]]
+    names = ", ".join(f"{lag:g}" for lag in offered)
+    if wanted is None and len(offered) > 1:
+        raise ConfigError(
+            f"'{weights}' serves the lags {names} ps, and a model file has one; choose it with --lag-time."
+        )
+    for lag in offered:
+        if wanted is None or abs(lag - wanted) < 1e-9 * lag:
+            return lag
+    raise ConfigError(f"'{weights}' wasn't trained for a lag of {wanted:g} ps; choose one of {names}.")
+
+
+def _masses(protocol: dict[str, Any]) -> str:
+    mass = float(protocol["hydrogen_mass_Da"])
+    return f"hydrogen {mass:g} Da" + (", taken from its heavy atom" if mass > HYDROGEN else "")
+
+
+def _training_data(protocol: dict[str, Any], record: dict[str, Any]) -> str:
+    """What the metadata say of the data; "formula" in it marks a model of one molecule, of which `simulate` warns."""
+    names = protocol.get("molecules", [protocol["name"]])
+    parts = [protocol["name"], f"formula {hill_formula(protocol['atomic_numbers'])}"]
+    if len(names) > 1:
+        parts = [f"{len(names)} molecules ({_domain(names)})"]
+    parts += [protocol["environment"], f"{float(protocol['temperature_K']):g} K"]
+    if len(names) == 1:
+        parts.append(f"{len(record['data'])} walkers")
+    if "nanoseconds" in protocol:
+        parts.append(f"{protocol['nanoseconds']:.4g} ns")
+    return ", ".join(parts)
+
+
+def _domain(names: Sequence[str]) -> str:
+    """Kinds of molecules, told by their names: capped peptides by residues, and others."""
+    lengths = sorted(len(name) - len("ACE--NME") for name in names if re.fullmatch(r"ACE-[A-Z]+-NME", name))
+    parts = []
+    if lengths:
+        span = f"{lengths[0]}" if lengths[0] == lengths[-1] else f"{lengths[0]} to {lengths[-1]}"
+        peptides = "peptide" if len(lengths) == 1 else "peptides"
+        parts.append(f"{len(lengths)} capped {peptides} of {span} residues")
+    if len(names) > len(lengths):
+        rest = len(names) - len(lengths)
+        parts.append(f"{rest} other{'s' if rest > 1 else ''}")
+    return "; ".join(parts)

@@ -75,7 +75,7 @@ class GuidanceStage(Stage[GuidanceConfig]):
         self.config = config
         base, _, extra = load_conditioned(Path(config.base))
         self.sizes = ConditionedConfig(**load_weights(config.base)[1])
-        self.lag_time = float(config.lag_time or extra["lag_time"])
+        self.lag_time = _lag_of(extra, config)
         self.molecules = MoleculeSet.load(config.train_files, (self.lag_time,), config.start_noise)
         self.molecules.require_training()
         self.held_out = MoleculeSet.load(config.valid_files or config.train_files[-1:], (self.lag_time,))
@@ -226,6 +226,19 @@ def _equilibrium(sampler: Any) -> Tensor:
     """Which of `directed()`'s pairs are of equilibrium dynamics, shape (n_pairs,), bool."""
     back = torch.ones(int(sampler.reversible.sum()), dtype=torch.bool)
     return torch.cat([sampler.reversible, back])
+
+
+def _lag_of(base: dict[str, Any], config: GuidanceConfig) -> float:
+    """The lag that is guided, ps: one of the base's."""
+    offered = [float(lag) for lag in base.get("lag_times") or [base["lag_time"]]]
+    if config.lag_time == 0 and len(offered) == 1:
+        return offered[0]
+    if config.lag_time not in offered:
+        raise ConfigError(
+            f"lag_time = {config.lag_time:g} ps isn't one that the base '{config.base}' serves; choose one of "
+            f"{', '.join(f'{lag:g}' for lag in offered)}."
+        )
+    return config.lag_time
 
 
 def _check_protocol(data: dict[str, Any], base: dict[str, Any], config: GuidanceConfig) -> None:

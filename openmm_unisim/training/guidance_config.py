@@ -22,7 +22,7 @@ class GuidanceConfig(RunConfig):
         Few samples near t = 1, where guidance changes an end point by little of its spread; many near 0, where a jump
         decides between basins.
     lag_time : float
-        ps; 0: the base's.
+        ps; 0: the base's, if it serves one.
     train_files, valid_files, batch, atom_budget, start_noise
         As of `VectorFieldConfig`: pairs of the base's environment. Those that start from frames of the target
         environment (`store_starts` of `GenerateConfig`) teach what happens where guided jumps will be.

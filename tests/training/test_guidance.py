@@ -106,12 +106,22 @@ def test_data_of_another_protocol_are_refused(config, tmp_path):
         GuidanceStage(config.model_copy(update={"environment": "vacuum"}))
 
 
+def test_the_lag_is_one_of_the_base(config, tmp_path):
+    field, spread, extra = load_conditioned(config.base)
+    path = tmp_path / "two.safetensors"
+    save_conditioned(path, field, spread, SMALL, (2.0, 5.0), extra["protocol"], {"data": {}})
+    two = config.model_copy(update={"base": str(path)})
+    with pytest.raises(ConfigError, match="choose one of 2, 5"):
+        GuidanceStage(two)
+    assert GuidanceStage(two.model_copy(update={"lag_time": 2.0})).record["guidance"]["lag_time"] == 2.0
+
+
 def test_the_kernel_goes_with_its_base_only(config, tmp_path):
     Trainer(GuidanceStage, config, tmp_path / "run").run()
     assert "12 steps, to obc2, alpha" in write_kernel(tmp_path / "run")
     field, spread, _ = load_conditioned(config.base)
     save_conditioned(tmp_path / "slower.safetensors", field, spread, SMALL, 10.0, PROTOCOL, {"data": {}})
-    with pytest.raises(CheckpointError, match="a lag of 5 ps, and"):
+    with pytest.raises(ConfigError, match="wasn.t trained for a lag of 5 ps"):
         export_conditioned(
             tmp_path / "slower.safetensors", tmp_path / "x.unisim.pt",
             guidance=tmp_path / "run" / "kernel.safetensors",
