@@ -121,7 +121,7 @@ def test_the_kernel_goes_with_its_base_only(config, tmp_path):
     assert "12 steps, to obc2, alpha" in write_kernel(tmp_path / "run")
     field, spread, _ = load_conditioned(config.base)
     save_conditioned(tmp_path / "slower.safetensors", field, spread, SMALL, 10.0, PROTOCOL, {"data": {}})
-    with pytest.raises(ConfigError, match="wasn.t trained for a lag of 5 ps"):
+    with pytest.raises(ConfigError, match=r"wasn.t trained for a lag of 5 ps"):
         export_conditioned(
             tmp_path / "slower.safetensors", tmp_path / "x.unisim.pt",
             guidance=tmp_path / "run" / "kernel.safetensors",
