@@ -176,8 +176,9 @@ def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str
     if environment not in ENVIRONMENTS:
         raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
     if environment != sampled:
+        made_for = "was trained in" if sampled == metadata.environment else "is guided to"
         warnings.append(
-            f"The model's jumps sample environment '{sampled}' and this run's is '{environment}'; they go on sampling "
+            f"The model {made_for} environment '{sampled}' and this run's is '{environment}'; the jumps go on sampling "
             f"'{sampled}'."
         )
     if sampled != metadata.environment:
