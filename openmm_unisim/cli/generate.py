@@ -24,6 +24,12 @@ def generate(
     seed: Annotated[int, typer.Option(help="Seed of the first walker (>= 1).")] = 1,
     temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
     frame_spacing: Annotated[float, typer.Option(help="ps between stored frames.")] = 1.0,
+    constraints: Annotated[
+        str, typer.Option(help="none, or h-bonds: bonds to hydrogen held at their lengths.")
+    ] = "none",
+    time_step: Annotated[
+        float, typer.Option(help="fs; at most 3, with h-bonds 5. 4 is the usual choice there.")
+    ] = 2.0,
     scramble_time: Annotated[
         float, typer.Option(help="ps at 600 K before anything is stored, which decorrelates the walkers.")
     ] = 50.0,
@@ -35,7 +41,7 @@ def generate(
         bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
     ] = False,
 ) -> None:
-    """Run flexible MD (ff14SB, 2 fs, hydrogen mass 4 Da, 1/ps) and stream frames to HDF5; resumes after a kill."""
+    """Run MD (ff14SB, hydrogen mass 4 Da, 1/ps, flexible at 2 fs) and stream frames to HDF5; resumes after a kill."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..data.generate import GenerateConfig
@@ -48,6 +54,7 @@ def generate(
         TimeRemainingColumn(),
     )
     with Progress(*columns) as bars:
+        marks = "" if constraints == "none" else f".{constraints}"
         for source in molecules:
             name = GenerateConfig(source, repair=repair).load().name
             for walker in range(walkers):
@@ -57,13 +64,15 @@ def generate(
                     nanoseconds,
                     seed + walker,
                     temperature,
+                    time_step=time_step / 1000,
+                    constraints=constraints,
                     frame_spacing=frame_spacing,
                     scramble_time=scramble_time,
                     equilibration_time=equilibration_time,
                     platform=platform,
                     repair=repair,
                 )
-                path = output / f"{name}.{environment}.{temperature:g}K.seed{seed + walker}.h5"
+                path = output / f"{name}.{environment}.{temperature:g}K{marks}.seed{seed + walker}.h5"
                 task = bars.add_task(path.name, total=config.n_frames, rate=0.0)
 
                 def show(done: int, total: int, rate: float, task=task) -> None:

@@ -1,9 +1,24 @@
-"""`openmm-unisim train vector-field`."""
+"""`openmm-unisim train`: a command for each stage."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from ..training.config import RunConfig
+    from ..training.stage import Stage
+
+Config = Annotated[Path, typer.Argument(help="JSON file of the stage's configuration.")]
+Output = Annotated[Path, typer.Option(help="Run folder; a run in it is continued.")]
+Steps = Annotated[int, typer.Option(help="Replaces the config's number of steps if given.")]
+Start = Annotated[
+    Path | None, typer.Option("--start-from", help="Replaces the config's start_from if given.")
+]
+Threads = Annotated[int, typer.Option(help="Cores to use; a run repeats exactly with as many.")]
+Events = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's event files, too.")]
+
+AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,54 +30,79 @@ def register(app: typer.Typer) -> None:
 
 
 def vector_field(
-    config: Annotated[Path, typer.Argument(help="JSON file of VectorFieldConfig.")],
-    output: Annotated[Path, typer.Option(help="Run folder; a run in it is continued.")],
-    steps: Annotated[int, typer.Option(help="Replaces the config's number of steps if given.")] = 0,
-    start: Annotated[
-        Path | None, typer.Option("--start-from", help="Replaces the config's start_from if given.")
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Cores to use; a run repeats exactly with as many.")] = 1,
+    config: Config,
+    output: Output,
+    steps: Steps = 0,
+    start: Start = None,
+    threads: Threads = 1,
+    tensorboard: Events = False,
 ) -> None:
-    """Train the conditioned vector field; resumes exactly from the run folder."""
-    import torch
-    from pydantic import ValidationError
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    """Train the conditioned vector field (VectorFieldConfig); resumes exactly from the run folder.
 
+    Under torchrun the processes share each step's parts.
+    """
     from .._plugin import operators_are_built
-    from ..errors import ConfigError
-    from ..memory import keep_freed_memory
     from ..training.config import VectorFieldConfig
-    from ..training.vector_field import VectorFieldTrainer
+    from ..training.vector_field import VectorFieldStage
 
-    keep_freed_memory()
-    torch.set_flush_denormal(True)  # denormals in radial tails cost a factor of three
+    settings = read_config(config, VectorFieldConfig, steps, start)
+    plain = not (settings.fused and operators_are_built())
+    run_stage(VectorFieldStage, settings, output, threads, tensorboard, torch_threads=threads if plain else 1)
+
+
+def read_config(path: Path, kind: type[AnyConfig], steps: int = 0, start: Path | None = None) -> AnyConfig:
+    """A stage's configuration from a JSON file, with what the command line replaces."""
+    from pydantic import ValidationError
+
+    from ..errors import ConfigError
+
     try:
-        settings = VectorFieldConfig.model_validate_json(config.read_text())
+        settings = kind.model_validate_json(path.read_text())
     except OSError as error:
-        raise ConfigError(f"'{config}' can't be read ({error.strerror}); give a JSON file.") from error
+        raise ConfigError(f"'{path}' can't be read ({error.strerror}); give a JSON file.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ConfigError(
-            f"'{config}' is not a valid training configuration: {where}: {first['msg']}; see VectorFieldConfig."
+            f"'{path}' is not a valid training configuration: {where}: {first['msg']}; see {kind.__name__}."
         ) from error
-    if steps:
-        settings = settings.model_copy(update={"steps": steps})
-    if start is not None:
-        settings = settings.model_copy(update={"start_from": str(start)})
-    torch.set_num_threads(1 if settings.fused and operators_are_built() else threads)
-    trainer = VectorFieldTrainer(settings, output, threads)
+    changes = ({"steps": steps} if steps else {}) | ({"start_from": str(start)} if start is not None else {})
+    return settings.model_copy(update=changes)
+
+
+def run_stage(
+    kind: "type[Stage[Any]]",
+    settings: "RunConfig",
+    output: Path,
+    threads: int,
+    tensorboard: bool = False,
+    torch_threads: int = 1,
+) -> None:
+    """Train a stage, or go on with it, with a progress bar."""
+    import torch
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..memory import keep_freed_memory
+    from ..training.processes import join_processes
+    from ..training.trainer import Trainer
+
+    keep_freed_memory()
+    torch.set_flush_denormal(True)  # denormals in radial tails cost a factor of three
+    torch.set_num_threads(torch_threads)
+    processes = join_processes(settings.parts)
+    trainer = Trainer(kind, settings, output, threads, processes, tensorboard)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=processes.rank > 0) as bar:
         task = bar.add_task("training", total=settings.steps, completed=trainer.step)
 
         def show(entry: dict[str, float]) -> None:
             bar.update(task, completed=entry["step"], description=f"loss {entry['loss']:.4f}")
 
         trainer.run(show)
-    print(f"{trainer.state_path}: {trainer.step} steps")
+    if processes.rank == 0:
+        print(f"{trainer.state_path}: {trainer.step} steps")

@@ -31,7 +31,7 @@ from ..provenance import sha256_of_file
 if TYPE_CHECKING:
     from .stretches import Stretch
 
-__all__ = ["ArchivedFrames", "is_archive", "read", "write", "write_within"]
+__all__ = ["ArchivedFrames", "is_archive", "read", "read_attributes", "write", "write_within"]
 
 FORMAT = "openmm_unisim.archive"
 FORMAT_VERSION = 1
@@ -159,6 +159,22 @@ def _save(
         ) from error
 
 
+def _opened(path: str | Path) -> h5py.File:
+    if not is_archive(path):
+        raise DataError(f"'{path}' is no archive file of this program; see docs/data.md.")
+    file = h5py.File(path, "r")
+    if int(file.attrs["format_version"]) > FORMAT_VERSION:
+        file.close()
+        raise DataError(f"'{path}' is of a newer format than this program knows; update it.")
+    return file
+
+
+def read_attributes(path: str | Path) -> dict[str, Any]:
+    """Attributes of an archive file, without its frames."""
+    with _opened(path) as file:
+        return json.loads(file.attrs["metadata"])
+
+
 def read(path: str | Path) -> ArchivedFrames:
     """Read a whole archive file.
 
@@ -167,11 +183,7 @@ def read(path: str | Path) -> ArchivedFrames:
     DataError
         If the file is missing, broken or not of this format.
     """
-    if not is_archive(path):
-        raise DataError(f"'{path}' is no archive file of this program; see docs/data.md.")
-    with h5py.File(path, "r") as file:
-        if int(file.attrs["format_version"]) > FORMAT_VERSION:
-            raise DataError(f"'{path}' is of a newer format than this program knows; update it.")
+    with _opened(path) as file:
         positions = file["positions"][:].transpose(2, 0, 1) * np.float32(file.attrs["precision_nm"])
         ends = np.cumsum(file["lengths"][:])[:-1]
         reversible = [bool(value) for value in file["reversible"][:]]

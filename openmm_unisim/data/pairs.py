@@ -112,7 +112,7 @@ class PairSampler:
     """Draws batches of pairs at random, forward or reversed in time with equal chance.
 
     Reversal is valid because the dynamics is reversible at equilibrium; it doubles the data. Pairs of walkers that
-    didn't start from equilibrium are drawn forward only.
+    didn't start from equilibrium are drawn forward only. Stretches shorter than the lag hold no pair and are left out.
 
     Parameters
     ----------
@@ -128,17 +128,18 @@ class PairSampler:
         self.start_noise = start_noise
         self.groups = methyl_groups(source.atomic_numbers, source.bonds)
         self.heavy = torch.nonzero(source.atomic_numbers > 1).squeeze(1)
-        lengths = [len(walker) - self.lag for walker in source.walkers]
-        if min(lengths) < 1:
+        usable = [k for k, walker in enumerate(source.walkers) if len(walker) > self.lag]
+        if not usable:
             raise DataError(
-                f"A walker of '{source.name}' is shorter than the lag of {lag_time} ps; generate more."
+                f"Every walker of '{source.name}' is shorter than the lag of {lag_time} ps; generate more."
             )
-        self.frames = torch.cat(source.walkers)
+        self.frames = torch.cat([source.walkers[k] for k in usable])
         offsets, reversible, start = [], [], 0
-        for walker, length, both_ways in zip(source.walkers, lengths, source.reversible):
-            offsets.append(torch.arange(start, start + length))
-            reversible.append(torch.full((length,), both_ways))
-            start += len(walker)
+        for k in usable:
+            length = len(source.walkers[k])
+            offsets.append(torch.arange(start, start + length - self.lag))
+            reversible.append(torch.full((length - self.lag,), source.reversible[k]))
+            start += length
         self.starts, self.reversible = torch.cat(offsets), torch.cat(reversible)
 
     def draw(self, size: int, generator: Generator) -> Pair:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import archive, trajectory_file
 
-__all__ = ["Stretch", "read_stretches"]
+__all__ = ["Stretch", "read_attributes", "read_stretches"]
 
 
 @dataclass
@@ -52,3 +52,16 @@ def read_stretches(path: str | Path) -> list[Stretch]:
     reversible = attributes.get("reversible", True)
     whole = range(0, len(trajectory.positions) - length + 1, max(1, length))
     return [Stretch(trajectory.positions[k : k + length], reversible, attributes) for k in whole]
+
+
+def read_attributes(path: str | Path) -> dict[str, Any]:
+    """Attributes of a trajectory or archive file, without its frames.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, broken or foreign.
+    """
+    if archive.is_archive(path):
+        return archive.read_attributes(path)
+    return trajectory_file.read_progress(path)[2]

@@ -1,10 +1,12 @@
-"""What a vector-field training run is made of; a reason stands beside every default."""
+"""What training runs are made of; a reason stands beside every default."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..model.conditioned import ConditionedConfig
+
+__all__ = ["RunConfig", "TimeDensity", "VectorFieldConfig"]
 
 
 class TimeDensity(BaseModel):
@@ -30,57 +32,91 @@ class TimeDensity(BaseModel):
     exactly_zero: float = Field(default=0.05, ge=0, le=1)
 
 
-class VectorFieldConfig(BaseModel):
-    """One training run of the conditioned vector field.
+class RunConfig(BaseModel):
+    """What every training run has: steps, optimiser, averages.
 
     Attributes
     ----------
-    model : ConditionedConfig
-        `displacement` is measured on the data when the run begins, whatever is given.
-    lag_time : float
-        ps; 20 ps is below ala2's slowest relaxation (28 ps), so kinetics are still there to be judged.
-    train_files, valid_files : list of str
-        Trajectory files; whole walkers are held out, not late frames of the same walker.
-    steps, batch, learning_rate, warmup, decay_start, gradient_clip, ema_decay
+    steps, learning_rate, warmup, decay_start, gradient_clip, ema_decay
         Adam at constant rate after a warm-up, falling linearly to zero after `decay_start` (share of `steps`): the
-        constant part can be lengthened when a run is resumed, which a cosine can't. Batches above 32 bring nothing on
-        a CPU (temporaries leave the cache).
+        constant part can be lengthened when a run is resumed, which a cosine can't. Averages over some thousand steps
+        take the noise of small batches out of the weights.
+    parts : int
+        Parts of a step's batch, each of one molecule. Threads and processes share a step by parts.
     start_from : str
-        Training checkpoint whose averaged weights the run starts from, so far as names and shapes agree; empty: none.
-    start_noise : float
-        Angstrom; see `PairSampler`.
-    length_weight : float
-        Weight of the reference-length loss (its own small network).
+        Training checkpoint, or weights file, whose weights the run starts from, so far as names and shapes agree;
+        empty: none.
     seed : int
-    compiled : bool
-        torch.compile where the plain layers do the work: it saves a third of a step. Operators gain nothing by it.
-    fused : bool
-        The work is done by the plugin's operators over pairs (`PairField`), where they are built; by the plain layers
-        otherwise.
     validate_every, save_every : int
-        Steps.
+        Steps. A state is a few megabytes and takes milliseconds; a kill costs at most `save_every` steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["vector-field"] = "vector-field"
-    model: ConditionedConfig = ConditionedConfig()
-    times: TimeDensity = TimeDensity()
-    lag_time: float = Field(default=20.0, gt=0)
-    train_files: list[str] = []
-    valid_files: list[str] = []
+    kind: str
     steps: int = Field(default=60000, gt=0)
-    batch: int = Field(default=32, gt=0)
+    parts: int = Field(default=1, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup: int = Field(default=500, ge=0)
     decay_start: float = Field(default=0.6, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.9995, ge=0, lt=1)
     start_from: str = ""
-    start_noise: float = Field(default=0.03, ge=0)
-    length_weight: float = Field(default=0.1, ge=0)
-    seed: int = 1
-    compiled: bool = True
-    fused: bool = True
+    seed: int = Field(default=1, ge=0)
     validate_every: int = Field(default=2000, gt=0)
     save_every: int = Field(default=500, gt=0)
+
+
+class VectorFieldConfig(RunConfig):
+    """One training run of the conditioned vector field.
+
+    Attributes
+    ----------
+    model : ConditionedConfig
+        `displacement` is measured on the data when the run begins, unless `measure_displacement` is off.
+    lag_time : float
+        ps; 20 ps is below ala2's slowest relaxation (28 ps), so kinetics are still there to be judged.
+    lag_times : tuple of float
+        ps; several lags, one drawn for each part; the network is told which. Empty: `lag_time` alone.
+    train_files, valid_files : list of str
+        Trajectory or archive files, or patterns (``data/archive/*.obc2.*``), of any number of molecules. Whole walkers
+        are held out, not late frames of the same walker.
+    batch, atom_budget : int
+        Samples of a part: `batch`, or as many as `atom_budget` atoms allow, at least one. Parts above 32 x 22 atoms
+        bring nothing on a CPU (temporaries leave the cache).
+    start_noise : float
+        Angstrom; see `PairSampler`.
+    length_weight : float
+        Weight of the reference-length loss (its own small network).
+    measure_displacement : bool
+        Off where runs are compared on one scale of error.
+    unlisted : bool
+        Let capped peptides that judge transfer pass, for benchmarks of speed.
+    compiled : bool
+        torch.compile where the plain layers do the work: it saves a third of a step. Operators gain nothing by it, and
+        many molecules would be compiled one by one.
+    fused : bool
+        The work is done by the plugin's operators over pairs (`PairField`), where they are built; by the plain layers
+        otherwise.
+    """
+
+    kind: Literal["vector-field"] = "vector-field"
+    model: ConditionedConfig = ConditionedConfig()
+    times: TimeDensity = TimeDensity()
+    lag_time: float = Field(default=20.0, gt=0)
+    lag_times: tuple[float, ...] = ()
+    train_files: list[str] = []
+    valid_files: list[str] = []
+    batch: int = Field(default=32, gt=0)
+    atom_budget: int = Field(default=704, gt=0)
+    start_noise: float = Field(default=0.03, ge=0)
+    length_weight: float = Field(default=0.1, ge=0)
+    measure_displacement: bool = True
+    unlisted: bool = False
+    compiled: bool = True
+    fused: bool = True
+
+    @property
+    def lags(self) -> tuple[float, ...]:
+        """All lag times, ps."""
+        return self.lag_times or (self.lag_time,)

@@ -1,15 +1,17 @@
-"""Gradients of a batch by several threads, each with a part of the batch and no barrier until the sum."""
+"""Gradients of a step's batch, part by part: by one thread, by several, and by several processes."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..data.pairs import Pair
-from .batches import Batch
+from .processes import ALONE, Processes
 
 __all__ = ["BatchGradients"]
+
+Result = tuple[float, float, list[Tensor]]  # weight x loss, weight, gradients of weight x loss
 
 
 def flushes_denormals() -> bool:
@@ -18,55 +20,60 @@ def flushes_denormals() -> bool:
 
 
 class BatchGradients:
-    """Sets the gradients of parameters to those of a mean loss over a batch.
+    """Sets the gradients of parameters to those of sum_k w_k loss_k / sum_k w_k over the parts k of a batch.
 
-    Gradients of the parts are added in order, so that a run repeats exactly with the same number of threads; another
-    number changes rounding.
+    Gradients of the parts are added in order, so that a run repeats exactly with the same number of threads and
+    processes; another number changes rounding.
 
     Parameters
     ----------
-    loss : callable (Batch) -> Tensor
-        Mean over the samples, or such that the mean over equal parts has the same gradient; scalar.
+    loss : callable (part) -> (Tensor, float)
+        Mean loss of a part, scalar, and the part's weight.
     parameters : sequence of nn.Parameter
     threads : int
-        One works in the calling thread. More pay where each operator is long and releases Python's lock.
+        Each works on parts of its own. One works in the calling thread. More pay where each operator is long and
+        releases Python's lock.
+    processes : Processes
+        They share the sums.
     """
 
     def __init__(
-        self, loss: Callable[[Batch], Tensor], parameters: Sequence[nn.Parameter], threads: int = 1
-    ) -> None:
+        self, loss: Callable[[Any], tuple[Tensor, float]], parameters: Sequence[nn.Parameter], threads: int = 1,
+        processes: Processes = ALONE,
+    ) -> None:  # fmt: skip
         self._loss, self._parameters, self.threads = loss, list(parameters), threads
+        self._processes = processes
         flush = flushes_denormals()
         self._workers = ThreadPoolExecutor(
             threads, "gradients", initializer=torch.set_flush_denormal, initargs=(flush,)
         )
 
-    def __call__(self, batch: Batch) -> float:
+    def __call__(self, parts: Sequence[Any]) -> float:
         """Set the gradients; returns the loss."""
-        for parameter in self._parameters:
-            parameter.grad = None
-        if self.threads == 1:
-            loss = self._loss(batch)
-            loss.backward()
-            return float(loss.detach())
-        parts = _split(batch, self.threads)
-        shares = [part.t.numel() / batch.t.numel() for part in parts]
-        results = list(self._workers.map(self._part, parts, shares))
-        total: list[Tensor] = [torch.zeros_like(parameter) for parameter in self._parameters]
-        for _, gradients in results:  # in order, to memory of their own
+        pieces = _pieces(parts, self.threads)
+        compute = map if self.threads == 1 else self._workers.map
+        total = [torch.zeros_like(parameter) for parameter in self._parameters]
+        sums = torch.zeros(2, dtype=torch.float64)
+        for loss, weight, gradients in compute(self._part, pieces):  # in order
             torch._foreach_add_(total, gradients)
+            sums += torch.tensor([loss, weight], dtype=torch.float64)
+        if self._processes.size > 1:
+            self._processes.sum(total)
+            self._processes.sum([sums])
+        torch._foreach_mul_(total, float(1.0 / sums[1]))
         for parameter, gradient in zip(self._parameters, total):
             parameter.grad = gradient
-        return sum(loss for loss, _ in results)
+        return float(sums[0] / sums[1])
 
-    def _part(self, batch: Batch, share: float) -> tuple[float, list[Tensor]]:
-        loss = self._loss(batch) * share
-        gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
-        return float(loss.detach()), list(gradients)
+    def _part(self, part: Any) -> Result:
+        loss, weight = self._loss(part)
+        gradients = torch.autograd.grad(loss * weight, self._parameters, materialize_grads=True)
+        return float(loss.detach()) * weight, weight, list(gradients)
 
 
-def _split(batch: Batch, parts: int) -> list[Batch]:
-    """Consecutive parts of nearly equal size, none of them empty."""
-    chunks = min(parts, batch.t.numel())
-    arrays = [x.tensor_split(chunks) for x in (batch.pair.start, batch.pair.end, batch.t, batch.noise)]
-    return [Batch(Pair(start, end), t, noise) for start, end, t, noise in zip(*arrays)]
+def _pieces(parts: Sequence[Any], threads: int) -> list[Any]:
+    """The parts, cut further (where they can be) if there are fewer of them than threads."""
+    if len(parts) >= threads or not hasattr(parts[0], "split"):
+        return list(parts)
+    each = -(-threads // len(parts))
+    return [piece for part in parts for piece in part.split(each)]

@@ -1,7 +1,7 @@
 """The checkpoint of a training run: everything that the next step depends on, in one safetensors file.
 
-Tensors: `model.*`, `ema.*`, `adam.mean.*`, `adam.square.*`, `generator`. The header holds step and config as JSON.
-Nothing is pickled.
+Tensors: `model.*`, `ema.*`, `adam.mean.*`, `adam.square.*`. The header holds step and record as JSON; batches
+follow from the step (`batches`). Nothing is pickled. Format 1 also held a generator, which isn't used any more.
 """
 
 import json
@@ -12,16 +12,18 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..model.checkpoint import read_header
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
+_READABLE = ("1", "2")
 
 
 def save_run(
-    path: Path, model: nn.Module, ema: dict[str, Tensor], optimiser: torch.optim.Adam, generator: Generator,
-    step: int, record: dict[str, Any],
+    path: Path, model: nn.Module, ema: dict[str, Tensor], optimiser: torch.optim.Adam, step: int,
+    record: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the state of a run atomically."""
     tensors = {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
@@ -31,7 +33,6 @@ def save_run(
         if state:
             tensors[f"adam.mean.{name}"] = state["exp_avg"].contiguous()
             tensors[f"adam.square.{name}"] = state["exp_avg_sq"].contiguous()
-    tensors["generator"] = generator.get_state()
     header = {"format_version": FORMAT_VERSION, "step": str(step), "record": json.dumps(record)}
     temporary = path.with_suffix(".part")
     save_file({k: v.clone() for k, v in tensors.items()}, temporary, header)
@@ -52,7 +53,7 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if header.get("format_version") != FORMAT_VERSION:
+        if header.get("format_version") not in _READABLE:
             raise CheckpointError(
                 f"'{path}' is not a training checkpoint of this program; choose another run folder."
             )
@@ -64,7 +65,7 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
 
 
 def load_run(
-    tensors: dict[str, Tensor], model: nn.Module, optimiser: torch.optim.Adam, generator: Generator, step: int
+    tensors: dict[str, Tensor], model: nn.Module, optimiser: torch.optim.Adam, step: int
 ) -> dict[str, Tensor]:
     """Restore a run in place; returns the averaged weights."""
     model.load_state_dict({k[len("model.") :]: v for k, v in tensors.items() if k.startswith("model.")})
@@ -75,22 +76,41 @@ def load_run(
                 "exp_avg": tensors[f"adam.mean.{name}"],
                 "exp_avg_sq": tensors[f"adam.square.{name}"],
             }
-    generator.set_state(tensors["generator"])
     return {k[len("ema.") :]: v for k, v in tensors.items() if k.startswith("ema.")}
 
 
 def start_from(path: Path, model: nn.Module) -> list[str]:
-    """Copy the averaged weights of another run's checkpoint into `model`; returns the names that had no match there."""
-    tensors, _, _ = read_run(path)
+    """Copy the weights of another run, or of a weights file, into `model` so far as names and shapes agree.
+
+    Of a run's checkpoint the averaged weights are taken; a part of the other network that is called `field` stands for
+    a whole one (weights files, and pretraining, keep a field beside heads).
+
+    Returns
+    -------
+    list of str
+        Names that had no match there.
+    """
+    tensors = _tensors(path)
     own = model.state_dict()
-    taken = {
-        name: tensors[f"ema.{name}"]
-        for name, value in own.items()
-        if f"ema.{name}" in tensors and tensors[f"ema.{name}"].shape == value.shape
-    }
+    taken = {}
+    for name, value in own.items():
+        for prefix in ("ema.", "ema.field.", "field."):
+            found = tensors.get(prefix + name)
+            if found is not None and found.shape == value.shape:
+                taken[name] = found
+                break
     if not taken:
         raise CheckpointError(
             f"'{path}' has no weight in common with this model; start from another checkpoint."
         )
     model.load_state_dict(own | taken)
     return sorted(own.keys() - taken.keys())
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint, or of a weights file."""
+    if path.is_file():
+        header, tensors = read_header(path)
+        if "kind" in header:
+            return tensors
+    return read_run(path)[0]

@@ -1,261 +1,140 @@
-"""The training loop of the conditioned vector field."""
+"""The conditioned vector field as a stage of training, on any number of molecules and lag times."""
 
-import json
-import math
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from .._plugin import operators_are_built
-from ..data.pairs import Pair, PairSampler, PairSource
-from ..elements import check_elements, vocabulary_lookup
-from ..errors import CheckpointError, ConfigError, NonFiniteError, OutputError
 from ..interpolant.bridge import interpolate
-from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedConfig, ConditionedField
 from ..model.pair_field import PairField
-from ..provenance import provenance, sha256_of_file
-from .batches import Batch, BatchStream
+from .batches import Batch
 from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
-from .parallel import BatchGradients
-from .run_state import load_run, read_run, save_run, start_from
+from .molecule_set import MoleculeSet
+from .stage import Stage
 
-VALIDATION_PAIRS = 512
-Progress = Callable[[dict[str, float]], None]
+__all__ = ["VectorFieldStage"]
+
+VALIDATION_PAIRS = 512  # in all
+_PARTS_OF_TIME = {"start": (0.0, 0.02), "early": (0.02, 0.3), "late": (0.3, 0.98), "end": (0.98, 2.0)}
 
 
-class VectorFieldTrainer:
-    """Trains one field on one molecule's pairs; resumes exactly from its folder.
+class VectorFieldStage(Stage[VectorFieldConfig]):
+    """Trains xhat_1 = E[x_1 | x_t, x_0, t] on pairs of many molecules; see `Stage`.
+
+    Each part of a step is one molecule, drawn uniformly, at one lag time, drawn uniformly: batches of one molecule are
+    what the operators want. A part weighs by its atoms.
 
     Parameters
     ----------
     config : VectorFieldConfig
-    folder : Path
-        Holds `run.safetensors` (the state), `log.jsonl` and `record.json`.
-    threads : int
-        Parts of each batch that are worked on at once, by the operators; the plain layers use torch's own threads. A
-        run repeats exactly with the same number.
+    saved : dict, optional
+        Record of the run that goes on.
     """
 
-    def __init__(self, config: VectorFieldConfig, folder: Path, threads: int = 1) -> None:
-        self.folder = folder
-        self.state_path = folder / "run.safetensors"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"'{folder}' can't be made ({error}); choose a writable run folder.") from error
-        source = PairSource.load(config.train_files)
-        held_out = PairSource.load(config.valid_files or config.train_files[-1:])
-        check_elements(source.atomic_numbers.tolist())
-        self.sampler = PairSampler(source, config.lag_time, config.start_noise)
-        generator = Generator().manual_seed(config.seed)
-        self.step = 0
-        saved = self._read(config)
+    settings_free_to_change: ClassVar[frozenset[str]] = frozenset(
+        {"train_files", "valid_files", "model", "compiled", "fused", "start_from"}
+    )
+
+    def __init__(self, config: VectorFieldConfig, saved: dict[str, Any] | None = None) -> None:
+        self.molecules = MoleculeSet.load(config.train_files, config.lags, config.start_noise)
+        if not config.unlisted:
+            self.molecules.require_training()
+        held_out = MoleculeSet.load(config.valid_files or config.train_files[-1:], config.lags)
+        held_out.refuse_tests()
+        hashes = self.molecules.hashes
         if saved is None:
-            measured = round(
-                PairSampler(source, config.lag_time).displacement(4096, Generator().manual_seed(0)), 3
-            )
-            config = config.model_copy(
-                update={"model": config.model.model_copy(update={"displacement": measured})}
-            )
-            self.record: dict[str, Any] = {"data": source.hashes, "protocol": _protocol(source.attributes)}
+            model = config.model
+            if config.measure_displacement:
+                measured = round(self.molecules.displacement(config.lags), 3)
+                model = model.model_copy(update={"displacement": measured})
         else:
-            self.record = saved[2] | {"data": saved[2]["data"] | source.hashes}
-            model = ConditionedConfig(**self.record["config"]["model"])
-            config = config.model_copy(update={"model": model})
-        self.config = config
-        self.model = ConditionedField(config.model, Generator().manual_seed(config.seed))
-        if saved is None and config.start_from:
-            fresh = start_from(Path(config.start_from), self.model)
-            self.record |= {"started_from": sha256_of_file(config.start_from), "weights_from_scratch": fresh}
-        self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
-        )
-        self._build(source, held_out, threads)
-        if saved is not None:
-            self.ema = load_run(saved[0], self.model, self.optimiser, generator, saved[1])
-            self.step = saved[1]
-        self.batches = BatchStream(self.draw, generator)
-        self.record |= {"config": config.model_dump(), "provenance": provenance(seed=config.seed)}
-        (folder / "record.json").write_text(json.dumps(self.record, indent=1))
-
-    @property
-    def generator(self) -> Generator:
-        """In the state from which the next batch is drawn."""
-        generator = Generator()
-        generator.set_state(self.batches.state)
-        return generator
-
-    def _fast(self, model: ConditionedField) -> ConditionedField:
-        """The field that does the work, with the parameters of `model`."""
-        return PairField(model) if self.config.fused and operators_are_built() else model
-
-    def _read(self, config: VectorFieldConfig) -> tuple[dict[str, Tensor], int, dict[str, Any]] | None:
-        if not self.state_path.exists():
-            return None
-        tensors, step, record = read_run(self.state_path)
-        schedule = {
-            "steps",
-            "decay_start",
-            "learning_rate",
-            "validate_every",
-            "save_every",
-            "compiled",
-            "fused",
-            "ema_decay",
-        }
-        # read as a configuration, so that settings younger than the run take the defaults that it had
-        before = VectorFieldConfig.model_validate(record["config"]).model_dump()
-        for name, value in config.model_dump().items():
-            if name in schedule or name in ("train_files", "valid_files", "model"):
-                continue
-            if before[name] != value:
-                raise CheckpointError(
-                    f"The run in '{self.folder}' has {name} = {before[name]!r}, not {value!r}; "
-                    "resume with its own setting or choose another folder."
-                )
-        return tensors, step, record
-
-    def _build(self, source: PairSource, held_out: PairSource, threads: int) -> None:
-        config = self.config
-        self.network: Callable = self._fast(self.model)
+            hashes = saved["data"] | hashes
+            model = ConditionedConfig(**saved["config"]["model"])
+        self.config = config.model_copy(update={"model": model})
+        self.record = {"data": hashes, "protocol": self.molecules.protocol}
+        self.model = ConditionedField(model, Generator().manual_seed(config.seed))
+        self.network: Callable = self.fast(self.model)
+        self.shares_threads = isinstance(self.network, PairField)
         if config.compiled and self.network is self.model:
             self.network = torch.compile(self.model)
-        self.gradients = BatchGradients(
-            lambda batch: self.loss(self.network, batch.pair, batch.t, batch.noise),
-            list(self.model.parameters()),
-            threads if isinstance(self.network, PairField) else 1,
-        )
-        self.z_index = torch.tensor(vocabulary_lookup())[source.atomic_numbers]
-        self.adjacency = adjacency_matrix(source.bonds, len(source.atomic_numbers))
-        self.distance = bond_distance(self.adjacency)
-        fixed = Generator().manual_seed(12345)
-        pair = PairSampler(held_out, config.lag_time).draw(VALIDATION_PAIRS, fixed)
-        t = draw_times(VALIDATION_PAIRS, config.times, fixed)
-        self.validation = (pair, t, torch.randn(pair.start.shape, generator=fixed))
+        self.held_out = held_out
+        self.validation = self._validation_parts()
 
-    def predict(self, network: Callable, pair: Pair, t: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """End point and reference lengths at x_t of the pairs."""
-        x_t = interpolate(pair.start, pair.end, t, self.config.model.sigma, noise)
-        return network(x_t, pair.start, t, self.config.lag_time, self.z_index, self.adjacency, self.distance)
-
-    def loss(self, network: Callable, pair: Pair, t: Tensor, noise: Tensor) -> Tensor:
-        """Training loss of a batch; scalar."""
-        model = self.config.model
-        predicted, reference = self.predict(network, pair, t, noise)
-        error = end_point_error(predicted, pair.end, t, model.sigma, model.displacement).mean()
-        return error + self.config.length_weight * reference_length_error(reference, pair.end, self.distance)
-
-    def learning_rate(self) -> float:
-        """Warm-up, constant, linear fall to zero."""
-        config = self.config
-        begin = config.decay_start * config.steps
-        warm = min(1.0, (self.step + 1) / max(1, config.warmup))
-        fall = min(1.0, max(0.0, (config.steps - self.step) / max(1.0, config.steps - begin)))
-        return config.learning_rate * warm * fall
+    def fast(self, model: nn.Module) -> ConditionedField:
+        """The field that does the work, with the parameters of `model`."""
+        assert isinstance(model, ConditionedField)
+        return PairField(model) if self.config.fused and operators_are_built() else model
 
     def draw(self, generator: Generator) -> Batch:
-        """A batch that depends on the generator's state alone."""
-        config = self.config
-        pair = self.sampler.draw(config.batch, generator)
-        t = draw_times(config.batch, config.times, generator)
-        return Batch(pair, t, torch.randn(pair.start.shape, generator=generator))
+        """Pairs of one molecule."""
+        lags = self.config.lags
+        chosen = (
+            0
+            if len(self.molecules) == 1
+            else int(torch.randint(len(self.molecules), (), generator=generator))
+        )
+        lag = lags[0 if len(lags) == 1 else int(torch.randint(len(lags), (), generator=generator))]
+        molecule = self.molecules[chosen]
+        size = min(self.config.batch, max(1, self.config.atom_budget // molecule.n_atoms))
+        return self._batch(self.molecules, chosen, lag, size, generator)
 
-    def train_step(self) -> float:
-        """One optimiser step; returns the loss."""
-        loss = self.gradients(self.batches.next())
-        self.update(loss)
-        return loss
+    def _batch(
+        self, molecules: MoleculeSet, chosen: int, lag: float, size: int, generator: Generator
+    ) -> Batch:
+        pair = molecules[chosen].samplers[lag].draw(size, generator)
+        t = draw_times(size, self.config.times, generator)
+        return Batch(pair, t, torch.randn(pair.start.shape, generator=generator), chosen, lag)
 
-    def update(self, loss: float) -> None:
-        """Optimiser and averages, from the gradients of a batch whose loss is given for its check."""
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        if not math.isfinite(loss):
-            raise NonFiniteError(
-                f"The loss is {loss} at step {self.step}; the last checkpoint in '{self.folder}' is intact."
-            )
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        self.optimiser.step()
-        self.step += 1
-        self._average()
+    def _validation_parts(self) -> list[Batch]:
+        """Fixed parts of every held-out molecule and lag."""
+        generator = Generator().manual_seed(12345)
+        lags = self.config.lags
+        size = max(8, VALIDATION_PAIRS // (len(self.held_out) * len(lags)))
+        return [
+            self._batch(self.held_out, chosen, lag, size, generator)
+            for chosen in range(len(self.held_out))
+            for lag in lags
+        ]
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        values = self.model.state_dict()
-        torch._foreach_lerp_([self.ema[name] for name in values], list(values.values()), 1 - decay)
-
-    def averaged(self) -> ConditionedField:
-        """A copy of the field with the averaged weights."""
-        model = ConditionedField(self.config.model)
-        model.load_state_dict(self.ema)
-        return model.eval()
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Mean unit-variance error of the averaged weights on held-out pairs, whole and by part of the time axis."""
-        model, config = self._fast(self.averaged()), self.config.model
-        pair, t, noise = self.validation
-        errors = []
-        for part in torch.arange(VALIDATION_PAIRS).split(64):
-            chunk = Pair(pair.start[part], pair.end[part])
-            predicted, _ = self.predict(model, chunk, t[part], noise[part])
-            errors.append(end_point_error(predicted, chunk.end, t[part], config.sigma, config.displacement))
-        error = torch.cat(errors)
-        bins = {
-            "start": t < 0.02,
-            "early": (t >= 0.02) & (t < 0.3),
-            "late": (t >= 0.3) & (t < 0.98),
-            "end": t >= 0.98,
-        }
-        return {"valid": float(error.mean())} | {
-            f"valid_{k}": float(error[m].mean()) for k, m in bins.items()
-        }
-
-    def save(self) -> None:
-        """Write the state from which the run continues exactly."""
-        save_run(
-            self.state_path, self.model, self.ema, self.optimiser, self.generator, self.step, self.record
+    def predict(self, network: Callable, batch: Batch, molecules: MoleculeSet) -> tuple[Tensor, Tensor]:
+        """End point and reference lengths at x_t of the pairs."""
+        pair, molecule = batch.pair, molecules[batch.molecule]
+        x_t = interpolate(pair.start, pair.end, batch.t, self.config.model.sigma, batch.noise)
+        return network(
+            x_t, pair.start, batch.t, batch.lag_time, molecule.z_index, molecule.adjacency, molecule.distance
         )
 
-    def run(self, progress: Progress | None = None) -> None:
-        """Train until `config.steps`."""
-        config = self.config
-        if self.step >= config.steps:
-            raise ConfigError(
-                f"The run in '{self.folder}' has {self.step} steps already; give more steps to go on."
-            )
-        running, began, first = 0.0, time.perf_counter(), self.step
-        while self.step < config.steps:
-            running += self.train_step()
-            if self.step % config.save_every and self.step < config.steps:
-                continue
-            elapsed = time.perf_counter() - began
-            entry = {
-                "step": self.step, "loss": running / (config.save_every), "rate": self.learning_rate(),
-                "samples_per_s": (self.step - first) * config.batch / elapsed,
-            }  # fmt: skip
-            running = 0.0
-            if self.step % config.validate_every == 0 or self.step >= config.steps:
-                entry |= self.validate()
-            with open(self.folder / "log.jsonl", "a") as log:
-                log.write(json.dumps(entry) + "\n")
-            self.save()
-            if progress is not None:
-                progress(entry)
+    def error(self, predicted: Tensor, batch: Batch) -> Tensor:
+        """Squared error of the end point in units of its spread, shape (n_copies,)."""
+        model = self.config.model
+        return end_point_error(predicted, batch.pair.end, batch.t, model.sigma, model.displacement)
 
+    def loss(self, part: Batch) -> tuple[Tensor, float]:
+        """Mean loss of a part and its atoms."""
+        predicted, reference = self.predict(self.network, part, self.molecules)
+        lengths = reference_length_error(reference, part.pair.end, self.molecules[part.molecule].distance)
+        loss = self.error(predicted, part).mean() + self.config.length_weight * lengths
+        return loss, float(part.t.numel() * self.molecules[part.molecule].n_atoms)
 
-def _protocol(attributes: dict[str, Any]) -> dict[str, Any]:
-    """What the model file must say of its data."""
-    keys = (
-        "name", "environment", "force_field", "temperature_K", "friction_per_ps", "hydrogen_mass_Da", "constraints",
-        "frame_spacing_ps", "time_step", "atomic_numbers", "bonds",
-    )  # fmt: skip
-    return {key: attributes[key] for key in keys}
+    @torch.no_grad()
+    def validate(self, averaged: nn.Module) -> dict[str, float]:
+        """Mean unit-variance error on held-out pairs: whole, by part of the time axis, and by lag."""
+        model = self.fast(averaged)
+        errors, times, lags = [], [], []
+        for whole in self.validation:
+            for part in whole.split(-(-whole.t.numel() // 64)):
+                predicted, _ = self.predict(model, part, self.held_out)
+                errors.append(self.error(predicted, part))
+                times.append(part.t)
+                lags.append(torch.full_like(part.t, part.lag_time))
+        error, t, lag = torch.cat(errors), torch.cat(times), torch.cat(lags)
+        found = {"valid": float(error.mean())}
+        for name, (low, high) in _PARTS_OF_TIME.items():
+            found[f"valid_{name}"] = float(error[(t >= low) & (t < high)].mean())
+        if len(self.config.lags) > 1:
+            found |= {f"valid_lag_{value:g}": float(error[lag == value].mean()) for value in self.config.lags}
+        return found

@@ -53,6 +53,35 @@ def test_settings_are_checked():
         dataclasses.replace(SHORT, frame_spacing=0.0033).check()
 
 
+def test_constrained_bonds_to_hydrogen_keep_their_lengths_and_the_file_says_so(tmp_path):
+    config = dataclasses.replace(SHORT, nanoseconds=0.01, time_step=0.004, constraints="h-bonds")
+    trajectory = trajectory_file.read(generate(config, tmp_path / "a.h5"))
+    assert trajectory.attributes["constraints"] == "h-bonds"
+    assert trajectory.attributes["time_step"] == 0.004
+    numbers = np.array(trajectory.attributes["atomic_numbers"])
+    pairs = np.array(trajectory.attributes["bonds"])
+    hydrogen = (numbers[pairs] == 1).any(1)
+    positions = trajectory.positions
+    lengths = np.linalg.norm(positions[:, pairs[:, 0]] - positions[:, pairs[:, 1]], axis=-1)
+    rounding = 2e-4  # nm; of each of two positions half of 1e-4 nm a coordinate
+    assert np.ptp(lengths, axis=0)[hydrogen].max() < rounding < np.ptp(lengths, axis=0)[~hydrogen].min()
+    with pytest.raises(CheckpointError, match="begun with time_step"):
+        generate(dataclasses.replace(config, constraints="none", time_step=0.002), tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time_step": 0.004}, "at most 0.003 ps, or h-bonds"),
+        ({"time_step": 0.0055, "constraints": "h-bonds"}, "at most 0.005 ps"),
+        ({"constraints": "HBonds"}, "choose one of none, h-bonds"),
+    ],
+)
+def test_unstable_time_steps_and_unknown_constraints_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(SHORT, **change).check()
+
+
 def test_foreign_files_are_named(tmp_path):
     path = tmp_path / "x.h5"
     path.write_bytes(b"not HDF5")

@@ -1,6 +1,6 @@
 """Speed of training: whole optimiser steps of the plain layers over the full graph, and of the fast paths, in turn.
 
-A step is `VectorFieldTrainer.train_step` on pairs from a short MD run: batch, forward and backward pass, clipping,
+A step is `Trainer.train_step` on pairs from a short MD run: batch, forward and backward pass, clipping,
 Adam, averages. Networks have the sizes of the shipped `ala2`.
 """
 
@@ -18,8 +18,10 @@ from ...memory import keep_freed_memory
 from ...model.conditioned import ConditionedConfig
 from ...model.pair_field import near_pairs
 from ...provenance import provenance
+from ...training.batches import part_generator
 from ...training.config import VectorFieldConfig
-from ...training.vector_field import VectorFieldTrainer
+from ...training.trainer import Trainer
+from ...training.vector_field import VectorFieldStage
 from .matrix_products import step_products, time_products
 from .side_by_side import compare
 
@@ -74,9 +76,9 @@ class Bench:
     settings: TrainingBenchmarkSettings
     folder: Path
     data: Path
-    trainers: dict[str, VectorFieldTrainer] = field(default_factory=dict)
+    trainers: dict[str, Trainer[VectorFieldStage]] = field(default_factory=dict)
 
-    def add(self, name: str, batch: int, threads: int = 1, **changes: Any) -> VectorFieldTrainer:
+    def add(self, name: str, batch: int, threads: int = 1, **changes: Any) -> Trainer[VectorFieldStage]:
         """A trainer of the given path; `cutoff` is one of the model."""
         model = ConditionedConfig(**ALA2_SIZE, cutoff=changes.pop("cutoff", 12.0))
         config = VectorFieldConfig(
@@ -84,9 +86,11 @@ class Bench:
             lag_time=LAG,
             train_files=[str(self.data)],
             batch=batch,
+            atom_budget=1_000_000,
+            unlisted=True,
             **{"compiled": False, **changes},
         )
-        trainer = VectorFieldTrainer(config, self.folder / str(len(self.trainers)), threads)
+        trainer = Trainer(VectorFieldStage, config, self.folder / str(len(self.trainers)), threads)
         self.trainers[name] = trainer
         return trainer
 
@@ -141,8 +145,8 @@ def _molecule(
         fast = bench.trainers[OPERATORS]
         report(f"{name}: parts of a step, threads, matrix products")
         pairs = _pairs_of(fast)
-        atoms = int(fast.z_index.numel())
-        products = step_products(fast.config.model, settings.batch * atoms, sum(pairs) // len(pairs))
+        atoms = fast.stage.molecules[0].n_atoms
+        products = step_products(fast.stage.config.model, settings.batch * atoms, sum(pairs) // len(pairs))
         result = {
             "n_atoms": atoms,
             "share_of_pairs_within_cutoff": sum(pairs)
@@ -160,7 +164,7 @@ def _molecule(
 
 def _paths(bench: Bench) -> None:
     settings = bench.settings
-    atoms = int(bench.add(OPERATORS, settings.batch).z_index.numel())
+    atoms = bench.add(OPERATORS, settings.batch).stage.molecules[0].n_atoms
     operators = bench.trainers.pop(OPERATORS)
     smaller = min(settings.batch, max(1, TWIN_EDGES // atoms**2))
     bench.add(TWIN, smaller, fused=False)
@@ -174,7 +178,7 @@ def _paths(bench: Bench) -> None:
 def _add_rates(paths: dict[str, dict[str, float]], bench: Bench) -> None:
     """Samples per second, and how many times more of them than the twin's: batches may differ."""
     for name, figures in paths.items():
-        batch = bench.trainers[name].config.batch
+        batch = bench.trainers[name].stage.config.batch
         figures["batch"] = batch
         figures["samples_per_s"] = 1000 * batch / figures["milliseconds"]
         figures["wall_samples_per_s"] = 1000 * batch / figures["wall_milliseconds"]
@@ -184,26 +188,26 @@ def _add_rates(paths: dict[str, dict[str, float]], bench: Bench) -> None:
             figures[f"{key}times_faster"] = ratio
 
 
-def _pairs_of(trainer: VectorFieldTrainer, draws: int = 4) -> list[int]:
+def _pairs_of(trainer: Trainer[VectorFieldStage], draws: int = 4) -> list[int]:
     """Pairs within the cutoff in some batches."""
     counts = []
     for _ in range(draws):
-        batch = trainer.batches.next()
-        counts.append(near_pairs(batch.pair.start, trainer.config.model.cutoff).index.size(1))
+        (batch,) = trainer.parts.of_step(0)
+        counts.append(near_pairs(batch.pair.start, trainer.stage.config.model.cutoff).index.size(1))
     return counts
 
 
-def _parts(trainer: VectorFieldTrainer, repeats: int) -> dict[str, float]:
+def _parts(trainer: Trainer[VectorFieldStage], repeats: int) -> dict[str, float]:
     """Milliseconds of processor time of data, forward pass, backward pass and optimiser."""
-    batch = trainer.draw(trainer.generator)
+    (batch,) = trainer.parts.of_step(0)
     held: dict[str, Any] = {}
 
     def forward() -> None:
         trainer.optimiser.zero_grad(set_to_none=True)
-        held["loss"] = trainer.loss(trainer.network, batch.pair, batch.t, batch.noise)
+        held["loss"] = trainer.stage.loss(batch)[0]
 
     calls: dict[str, Callable[[], Any]] = {
-        "data": lambda: trainer.draw(trainer.generator),
+        "data": lambda: trainer.stage.draw(part_generator(1, 0, 0)),
         "forward": forward,
         "backward": lambda: held["loss"].backward(),
         "optimiser": lambda: trainer.update(0.0),
@@ -217,7 +221,7 @@ def _threads(bench: Bench) -> dict[str, Any]:
     one = bench.trainers[OPERATORS]
     trainers = {
         "1 thread": one,
-        f"{settings.threads} threads": bench.add("more", one.config.batch, settings.threads),
+        f"{settings.threads} threads": bench.add("more", one.stage.config.batch, settings.threads),
     }
     figures = compare({name: trainer.train_step for name, trainer in trainers.items()}, settings.repeats, 2)
     for entry in figures.values():

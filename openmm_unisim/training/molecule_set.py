@@ -1,0 +1,173 @@
+"""The molecules that a run is trained on, or judged on: their pairs and what the networks are told of them."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.molecule_list import listed, require_split
+from ..data.pairs import PairSampler, PairSource
+from ..data.stretches import read_attributes
+from ..elements import check_elements, vocabulary_lookup
+from ..errors import DataError
+from ..model.bond_graph import adjacency_matrix, bond_distance
+
+__all__ = ["MoleculeSet", "TrainingMolecule"]
+
+_PROTOCOL = ("environment", "temperature_K", "friction_per_ps", "hydrogen_mass_Da", "constraints")
+
+
+@dataclass
+class TrainingMolecule:
+    """One molecule in one environment.
+
+    Attributes
+    ----------
+    source : PairSource
+    samplers : dict
+        Lag time (ps) to its PairSampler.
+    z_index : Tensor, shape (n_atoms,), int64
+    adjacency, distance : Tensor, shape (n_atoms, n_atoms)
+    """
+
+    source: PairSource
+    samplers: dict[float, PairSampler]
+    z_index: Tensor = field(init=False)
+    adjacency: Tensor = field(init=False)
+    distance: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        numbers = self.source.atomic_numbers
+        check_elements(numbers.tolist())
+        self.z_index = torch.tensor(vocabulary_lookup())[numbers]
+        self.adjacency = adjacency_matrix(self.source.bonds, len(numbers))
+        self.distance = bond_distance(self.adjacency)
+
+    @property
+    def name(self) -> str:
+        """Of the molecule."""
+        return self.source.name
+
+    @property
+    def n_atoms(self) -> int:
+        """Of one copy."""
+        return len(self.z_index)
+
+
+class MoleculeSet(Sequence[TrainingMolecule]):
+    """Molecules, in the order of their names.
+
+    Parameters
+    ----------
+    molecules : sequence of TrainingMolecule
+        At least one.
+    """
+
+    def __init__(self, molecules: Sequence[TrainingMolecule]) -> None:
+        self._molecules = list(molecules)
+
+    @classmethod
+    def load(cls, patterns: Sequence[str], lags: Sequence[float], start_noise: float = 0.0) -> "MoleculeSet":
+        """Read files of any number of molecules and sort them by molecule and environment.
+
+        Parameters
+        ----------
+        patterns : sequence of str
+            Trajectory or archive files; ``*`` and ``?`` stand for what they do in a shell.
+        lags : sequence of float, ps
+        start_noise : float, angstrom
+
+        Raises
+        ------
+        DataError
+            If a pattern matches nothing, or files can't be read or don't go together.
+        """
+        groups: dict[tuple[str, str], list[str]] = {}
+        for path in expand(patterns):
+            attributes = read_attributes(path)
+            groups.setdefault((attributes["name"], attributes["environment"]), []).append(path)
+        molecules = []
+        for key in sorted(groups):
+            source = PairSource.load(groups[key])
+            molecules.append(
+                TrainingMolecule(source, {lag: PairSampler(source, lag, start_noise) for lag in lags})
+            )
+        if not molecules:
+            raise DataError("No trajectory files were given; run `openmm-unisim generate` first.")
+        return cls(molecules)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._molecules[index]
+
+    def __len__(self) -> int:
+        return len(self._molecules)
+
+    def require_training(self) -> None:
+        """Refuse molecules that judge: outside the split `train`, or unlisted capped peptides."""
+        require_split(molecule.name for molecule in self)
+
+    def refuse_tests(self) -> None:
+        """Refuse listed test molecules, where a set only steers the training."""
+        tests = {entry.name for entry in listed("test")}
+        for molecule in self:
+            if molecule.name in tests:
+                raise DataError(f"'{molecule.name}' is a test molecule, not to steer training: leave it out.")
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file, by its name."""
+        return {name: digest for molecule in self for name, digest in molecule.source.hashes.items()}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What a model file must say of its data.
+
+        That of the first molecule, with the atomic numbers of all (each element once where there are several
+        molecules), and `molecules`, their names.
+
+        Raises
+        ------
+        DataError
+            If molecules differ in environment, temperature, friction, masses or constraints.
+        """
+        first = self[0].source.attributes
+        for molecule in self:
+            for key in _PROTOCOL:
+                if molecule.source.attributes[key] != first[key]:
+                    raise DataError(
+                        f"'{molecule.name}' has {key} = {molecule.source.attributes[key]!r} and '{self[0].name}' "
+                        f"{first[key]!r}; a model is trained on one protocol, so give the files of one."
+                    )
+        keys = ("name", "force_field", *_PROTOCOL, "frame_spacing_ps", "time_step", "atomic_numbers", "bonds")
+        found = {key: first[key] for key in keys}
+        if len(self) > 1:
+            elements = sorted({int(z) for molecule in self for z in molecule.source.atomic_numbers})
+            fields = sorted({molecule.source.attributes["force_field"] for molecule in self})
+            found |= {"name": f"{len(self)} molecules", "atomic_numbers": elements, "bonds": []}
+            found |= {"force_field": "; ".join(fields)}
+        return found | {"molecules": [molecule.name for molecule in self]}
+
+    def displacement(self, lags: Sequence[float], seed: int = 0) -> float:
+        """RMS displacement of a coordinate over the lags, angstrom; every molecule and lag counts alike."""
+        squares = []
+        samples = max(64, 4096 // (len(self) * len(lags)))
+        for molecule in self:
+            for lag in lags:
+                sampler = PairSampler(molecule.source, lag)
+                generator = torch.Generator().manual_seed(seed)
+                squares.append(sampler.displacement(samples, generator) ** 2)
+        return float((sum(squares) / len(squares)) ** 0.5)
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """Files that patterns stand for, sorted, each once; a pattern without a match is a DataError."""
+    found: set[str] = set()
+    for pattern in patterns:
+        matches = glob.glob(pattern) if glob.has_magic(pattern) else [pattern]
+        if not matches:
+            raise DataError(f"No file matches '{pattern}'; make the data first (docs/data.md).")
+        found.update(matches)
+    return sorted(found)
