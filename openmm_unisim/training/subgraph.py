@@ -43,6 +43,10 @@ class SubgraphPart(NamedTuple):
     distance : Tensor, shape (n, n), int64
     atoms : Tensor, shape (n,), int64
         Which atoms of the molecule these are.
+    lag_time : float, ps
+    share : float
+        Weight of the part in its step: `mean_gradient_atoms`, so that an atom in the loss counts the same in any part,
+        and the same number for every centre, or the mean over centres would change.
     """
 
     positions: Tensor
@@ -55,6 +59,8 @@ class SubgraphPart(NamedTuple):
     adjacency: Tensor
     distance: Tensor
     atoms: Tensor
+    lag_time: float
+    share: float
 
 
 class SubgraphCutter:
@@ -66,11 +72,13 @@ class SubgraphCutter:
     bonds : Tensor, shape (n_bonds, 2), int64
     model : ConditionedConfig
         A field with global filters is refused.
+    frame : Tensor, shape (n_atoms, 3), angstrom
+        Any, for the typical size of a gradient region.
     environment_radius, gradient_radius : float, angstrom
     """
 
     def __init__(
-        self, z_index: Tensor, bonds: Tensor, model: ConditionedConfig, environment_radius: float,
+        self, z_index: Tensor, bonds: Tensor, model: ConditionedConfig, frame: Tensor, environment_radius: float,
         gradient_radius: float,
     ) -> None:  # fmt: skip
         check_radii(environment_radius, gradient_radius)
@@ -78,8 +86,9 @@ class SubgraphCutter:
         self.z_index, self.model = z_index, model
         self.bonds = BondSlices(bonds, len(z_index))
         self.environment_radius, self.gradient_radius = environment_radius, gradient_radius
+        self.share = mean_gradient_atoms(frame, gradient_radius)
 
-    def __call__(self, pair: Pair, t: Tensor, noise: Tensor, centre: int) -> SubgraphPart:
+    def __call__(self, pair: Pair, t: Tensor, noise: Tensor, lag_time: float, centre: int) -> SubgraphPart:
         """Cut one pair of the whole molecule, shapes (1, n_atoms, 3), at time t, shape (1,)."""
         model = self.model
         x_t = interpolate(pair.start, pair.end, t, model.sigma, noise)
@@ -90,22 +99,25 @@ class SubgraphCutter:
         return SubgraphPart(
             x_t[:, atoms], pair.start[:, atoms], pair.end[:, atoms], rigid[:, atoms], t, found.weights,
             self.z_index[around], self.bonds.adjacency(around), self.bonds.distance(atoms), atoms,
+            lag_time, self.share,
         )  # fmt: skip
 
-    def draw(self, pair: Pair, t: Tensor, noise: Tensor, generator: Generator) -> SubgraphPart:
+    def draw(
+        self, pair: Pair, t: Tensor, noise: Tensor, lag_time: float, generator: Generator
+    ) -> SubgraphPart:
         """The same about a centre drawn at random."""
-        return self(pair, t, noise, choose_centre(len(self.z_index), generator))
+        return self(pair, t, noise, lag_time, choose_centre(len(self.z_index), generator))
 
 
 def subgraph_loss(
-    network: Callable, part: SubgraphPart, model: ConditionedConfig, lag_time: float, length_weight: float
+    network: Callable, part: SubgraphPart, model: ConditionedConfig, length_weight: float
 ) -> Tensor:
     """Loss of one part; its mean over all centres is that of the whole molecule, but for what the cut does."""
     predicted, reference = network(
         part.positions,
         part.initial,
         part.t,
-        lag_time,
+        part.lag_time,
         part.z_index,
         part.adjacency,
         part.distance,

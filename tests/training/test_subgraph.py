@@ -56,7 +56,7 @@ class LongMolecule:
         self.middle = self.count // 2
 
     def cutter(self, config: ConditionedConfig, environment: float, gradient: float) -> SubgraphCutter:
-        return SubgraphCutter(self.z, self.bonds, config, environment, gradient)
+        return SubgraphCutter(self.z, self.bonds, config, self.pair.start[0], environment, gradient)
 
     def x_t(self, config: ConditionedConfig) -> torch.Tensor:
         return interpolate(self.pair.start, self.pair.end, self.t, config.sigma, self.noise)
@@ -102,7 +102,7 @@ def test_exact_where_the_environment_covers_the_receptive_field(config, fast):
     moved = 1.5 if config.refine_layers else 0.0  # between x_t and the end point, at either end
     environment = gradient + receptive_field(config) + 2 * moved
     part = molecule.cutter(config, environment, gradient)(
-        molecule.pair, molecule.t, molecule.noise, molecule.middle
+        molecule.pair, molecule.t, molecule.noise, LAG, molecule.middle
     )
     assert len(part.atoms) < 0.6 * molecule.count  # a real cut
     inside = part.weights > 0
@@ -114,7 +114,7 @@ def test_exact_where_the_environment_covers_the_receptive_field(config, fast):
     torch.testing.assert_close(cut_end[:, inside], whole[:, part.atoms[inside]], rtol=0, atol=1e-5)
     weights = torch.zeros(molecule.count).index_put([part.atoms], part.weights)
     expected = gradient_of(molecule.loss(field, config, weights), field)
-    found = gradient_of(subgraph_loss(field, part, config, LAG, LENGTHS), field)
+    found = gradient_of(subgraph_loss(field, part, config, LENGTHS), field)
     assert relative(found, expected) < 1e-5
 
 
@@ -123,11 +123,11 @@ def test_a_smaller_environment_is_not_exact(config):
     """So that the test above has power: the gradient region's edge lacks neighbours."""
     molecule, field, gradient = LongMolecule(), field_of(config, False), 4.0
     part = molecule.cutter(config, gradient + 1.0, gradient)(
-        molecule.pair, molecule.t, molecule.noise, molecule.middle
+        molecule.pair, molecule.t, molecule.noise, LAG, molecule.middle
     )
     weights = torch.zeros(molecule.count).index_put([part.atoms], part.weights)
     expected = gradient_of(molecule.loss(field, config, weights), field)
-    assert relative(gradient_of(subgraph_loss(field, part, config, LAG, LENGTHS), field), expected) > 1e-3
+    assert relative(gradient_of(subgraph_loss(field, part, config, LENGTHS), field), expected) > 1e-3
 
 
 def test_the_mean_over_all_centres_is_the_gradient_of_the_whole_molecule():
@@ -135,8 +135,8 @@ def test_the_mean_over_all_centres_is_the_gradient_of_the_whole_molecule():
     cutter = molecule.cutter(PLAIN, 100.0, 4.0)
     total = torch.zeros(sum(p.numel() for p in field.parameters()))
     for centre in range(molecule.count):
-        part = cutter(molecule.pair, molecule.t, molecule.noise, centre)
-        total += gradient_of(subgraph_loss(field, part, PLAIN, LAG, 0.0), field) / molecule.count
+        part = cutter(molecule.pair, molecule.t, molecule.noise, LAG, centre)
+        total += gradient_of(subgraph_loss(field, part, PLAIN, 0.0), field) / molecule.count
     end, _ = molecule.local(field, PLAIN)
     error = end_point_error(end, molecule.pair.end, molecule.t, PLAIN.sigma, PLAIN.displacement).mean()
     assert relative(total, gradient_of(error, field)) < 1e-5
