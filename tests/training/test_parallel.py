@@ -57,9 +57,9 @@ def test_gradients_of_parts_are_those_of_the_batch(threads):
     for count in (1, threads):
         value = BatchGradients(loss, [*layer.parameters(), unused], count)(parts)
         results.append((value, layer.weight.grad.clone(), layer.bias.grad.clone()))
-    together = sum(mean * weight for mean, weight in map(loss, parts)) / 8
+    together: torch.Tensor = sum(mean * weight for mean, weight in map(loss, parts)) / 8
     together.backward()
-    assert results[0][0] == pytest.approx(float(together), rel=1e-6)
+    assert results[0][0] == pytest.approx(float(together.detach()), rel=1e-6)
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
     for one, two in zip(results[0][1:], results[1][1:]):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
