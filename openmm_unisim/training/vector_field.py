@@ -20,8 +20,10 @@ from .subgraph import SubgraphCutter, SubgraphPart, subgraph_loss
 __all__ = ["VectorFieldStage"]
 
 VALIDATION_PAIRS = 512  # in all
-LARGE_VALIDATION_PAIRS = 32  # of one large molecule and lag at most
-VALIDATION_ATOMS = 4096  # worked on at once; 64 copies at most
+VALIDATION_ATOMS = (
+    100_000  # of one molecule and lag, but at least 32 pairs: seconds of a pass each for a large one
+)
+ATOMS_AT_ONCE = 4096  # 64 copies at most
 _PARTS_OF_TIME = {"start": (0.0, 0.02), "early": (0.02, 0.3), "late": (0.3, 0.98), "end": (0.98, 2.0)}
 
 
@@ -116,10 +118,13 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         generator = Generator().manual_seed(12345)
         lags = self.config.lags
         size = max(8, VALIDATION_PAIRS // (len(self.held_out) * len(lags)))
-        few = min(size, LARGE_VALIDATION_PAIRS)
         return [
             self._batch(
-                self.held_out, chosen, lag, few if self._is_large(molecule.n_atoms) else size, generator
+                self.held_out,
+                chosen,
+                lag,
+                min(size, max(32, VALIDATION_ATOMS // molecule.n_atoms)),
+                generator,
             )
             for chosen, molecule in enumerate(self.held_out)
             for lag in lags
@@ -154,7 +159,7 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         model = self.fast(averaged)
         errors, times, lags = [], [], []
         for whole in self.validation:
-            copies = max(1, min(64, VALIDATION_ATOMS // self.held_out[whole.molecule].n_atoms))
+            copies = max(1, min(64, ATOMS_AT_ONCE // self.held_out[whole.molecule].n_atoms))
             for part in whole.split(-(-whole.t.numel() // copies)):
                 predicted, _ = self.predict(model, part, self.held_out)
                 errors.append(self.error(predicted, part))

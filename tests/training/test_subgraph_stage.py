@@ -11,6 +11,7 @@ from openmm import app, unit
 
 from openmm_unisim.errors import ConfigError
 from openmm_unisim.model.conditioned import ConditionedConfig
+from openmm_unisim.training import vector_field
 from openmm_unisim.training.batches import Batch, part_generator
 from openmm_unisim.training.config import VectorFieldConfig
 from openmm_unisim.training.subgraph import SubgraphPart
@@ -88,7 +89,17 @@ def test_a_run_with_cuts_resumes_exactly_and_validates_whole_molecules(walker, o
     last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
     assert 0 < last["valid"] < 100
     batch = parts.stage.validation[0]
-    assert batch.pair.start.shape == (32, 22, 3)  # few pairs of a large molecule
+    assert batch.pair.start.shape == (512, 22, 3)
+
+
+def test_validation_of_large_molecules_takes_fewer_pairs(walker, monkeypatch):
+    monkeypatch.setattr(vector_field, "VALIDATION_ATOMS", 22 * 50)
+    monkeypatch.setattr(vector_field, "ATOMS_AT_ONCE", 22 * 7)
+    stage = VectorFieldStage(config_of(walker))
+    seen = []
+    monkeypatch.setattr(stage, "fast", lambda model: lambda x, *rest: seen.append(len(x)) or (x, rest))
+    stage.validate(stage.model)
+    assert sum(seen) == 50 and max(seen) <= 7
 
 
 def test_a_molecule_in_reach_of_every_cut_trains_as_if_whole(walker):
