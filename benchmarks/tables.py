@@ -5,11 +5,11 @@
 
 A table stands between two markers, and what it holds follows from the results file of that name:
 
-    <!-- table:NAME -->          results/NAME.json: rows, an evaluation, a file of `benchmark efficiency`, of
-    <!-- end -->                 `benchmark md` or of benchmarks/ala2_grids.py; or results/NAME.paper.json and
+    <!-- table:NAME -->          results/NAME.json: rows, an evaluation, a file of `benchmark efficiency`, `md`
+    <!-- end -->                 or `transfer`, or of benchmarks/ala2_grids.py; or results/NAME.paper.json and
                                  results/NAME.strict.json: one evaluation in both modes
     <!-- table:NAME:SECTION -->  the same, only one section: of an evaluation its key, e.g. structure; of efficiency
-                                 speed, samples or times
+                                 speed, samples or times; of transfer summary, residues, torsions, energies or paper
 
 A file of rows is ``{"columns": [...], "rows": [[...]], "provenance": {...}}``.
 """
@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from openmm_unisim.benchmark.transfer.table import transfer_tables
 from openmm_unisim.errors import DataError, UniSimError
 from openmm_unisim.evaluation.page.markdown import markdown_table, section_table
 from openmm_unisim.evaluation.page.metric_text import metric_row, significant, with_error
@@ -80,6 +81,8 @@ def make_table(name: str, section: str | None, results: Path) -> str:
         table = efficiency_tables(record, section)
     elif record.get("benchmark") == "md":
         table = md_table(record)
+    elif record.get("benchmark") == "transfer":
+        table = transfer_tables(record, section)
     elif "settings" in record:
         table = grids_table(record)
     else:

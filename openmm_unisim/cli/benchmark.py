@@ -22,14 +22,19 @@ def register(app: typer.Typer) -> None:
     """Add the group to `app`."""
     from .benchmark_breakdown import breakdown
     from .benchmark_throughput import throughput
+    from .benchmark_transfer import transfer
 
-    group = typer.Typer(no_args_is_help=True, help="Speed of MD at its best, and of UniSim beside it.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Speed of MD at its best and of UniSim beside it; quality on many molecules.",
+    )
     group.command("md")(md)
     group.command("efficiency")(efficiency)
     group.command("scaling")(scaling)
     group.command("breakdown")(breakdown)
     group.command("throughput")(throughput)
     group.command("training")(training)
+    group.command("transfer")(transfer)
     app.add_typer(group, name="benchmark")
 
 

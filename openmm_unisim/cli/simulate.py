@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     input: Annotated[
-        str, typer.Argument(help="PDB, mmCIF or prmtop file, or a sequence such as ACE-ALA-NME.")
+        str,
+        typer.Argument(
+            help="PDB, mmCIF or prmtop file, a sequence such as ACE-ALA-NME, or a listed small molecule."
+        ),
     ],
     model: Annotated[str, typer.Option(help="Registered name (see `openmm-unisim models`) or a model file.")],
     output: Annotated[Path, typer.Option(help="Run folder.")],
@@ -59,6 +62,9 @@ def simulate(
     repair: Annotated[
         bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
     ] = False,
+    parameters: Annotated[
+        Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
+    ] = Path("data/parameters"),
 ) -> None:
     """Simulate with a learned integrator: one jump is one lag time of the model.
 
@@ -75,6 +81,7 @@ def simulate(
     if report:  # what it needs is missing now or never
         from ..evaluation.run.report import write_report
 
+    input = _known(input, parameters)
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
         md_timing, checkpoint_interval, repair,
@@ -93,6 +100,17 @@ def simulate(
     if report:
         write_report(output, reference or "auto")
         print(f"Report: {output / 'report.html'}")
+
+
+def _known(input: str, parameters: Path) -> str:
+    """The Amber topology of a listed small molecule; any other input as it is."""
+    from ..data.molecule_list import listed
+    from ..data.small_molecule import parameterise
+
+    formulas = {entry.name: entry.formula for entry in listed(kind="small-molecule")}
+    if input not in formulas or Path(input).is_file():
+        return input
+    return str(parameterise(input, formulas[input], parameters))
 
 
 def _check_reference(reference: Path, settings: "RunSettings") -> None:

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the command group to `app`."""
     group = typer.Typer(help="Train a network.", no_args_is_help=True)
     group.command("vector-field")(vector_field)
+    group.command("pretrain")(pretrain)
     group.callback()(lambda: None)
     app.add_typer(group, name="train")
 
@@ -48,6 +49,28 @@ def vector_field(
     settings = read_config(config, VectorFieldConfig, steps, start)
     plain = not (settings.fused and operators_are_built())
     run_stage(VectorFieldStage, settings, output, threads, tensorboard, torch_threads=threads if plain else 1)
+
+
+def pretrain(
+    config: Config,
+    output: Output,
+    steps: Steps = 0,
+    start: Start = None,
+    threads: Threads = 1,
+    tensorboard: Events = False,
+) -> None:
+    """Pretrain the field's trunk on forces by several methods and on denoising (PretrainConfig); resumes exactly.
+
+    A vector-field run takes the result by --start-from OUTPUT/run.safetensors. Under torchrun the processes share each
+    step's parts.
+    """
+    from .._plugin import operators_are_built
+    from ..training.pretrain_config import PretrainConfig
+    from ..training.pretraining import PretrainStage
+
+    settings = read_config(config, PretrainConfig, steps, start)
+    fast = settings.fused and settings.derivatives == "differences" and operators_are_built()
+    run_stage(PretrainStage, settings, output, threads, tensorboard, torch_threads=1 if fast else threads)
 
 
 def read_config(path: Path, kind: type[AnyConfig], steps: int = 0, start: Path | None = None) -> AnyConfig:

@@ -48,7 +48,7 @@ class ConditionedConfig(BaseModel):
     Attributes
     ----------
     hidden, heads, layers, ffn, rbf, expand : int
-        As in `TrunkConfig`.
+        As in `TrunkConfig`. With `expand` = 1 an element has one row, whatever surrounds it: no expansion.
     edge_width, place_width, place_rounds : int
         Channels of an edge's embedding, of an atom's place in the bond graph, and its rounds.
     cutoff : float
@@ -61,6 +61,12 @@ class ConditionedConfig(BaseModel):
         Signals of a `GlobalFilter` after each layer; 0: none.
     refine_layers, refine_rbf : int
         Layers and radial functions of the `Refinement`; 0 layers: none.
+    conditioned : bool
+        False withholds x_0 from the network, for ablations: x_t stands in its place in all that the network reads
+        (distances and their change, displacement and its differences, global filters, and in the refinement the end
+        point x_t + c_out F, seen through no skip). What surrounds the network stays: its correction is scaled and added
+        to the linear prediction x_0 + a (x_t - x_0), and rigid motion relative to x_0 is removed. At t = 0, where x_t
+        is x_0, nothing is withheld.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +86,7 @@ class ConditionedConfig(BaseModel):
     filters: int = Field(default=0, ge=0)
     refine_layers: int = Field(default=0, ge=0)
     refine_rbf: int = Field(default=48, gt=1)
+    conditioned: bool = True
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -118,6 +125,7 @@ class ConditionedField(nn.Module):
         self.sigma = config.sigma
         self.displacement = config.displacement
         self.cutoff = config.cutoff
+        self.conditioned = config.conditioned
         self.places = BondGraphEmbedding(trunk.elements, config.place_width, config.place_rounds, generator)
         self.radial = ExpNormRadial(config.rbf, config.cutoff, False)
         features = 2 * config.rbf + 2 + FAR + 1 + TIME_CENTRES
@@ -244,15 +252,15 @@ class ConditionedField(nn.Module):
         times = self.time_features(t).to(positions.dtype)
         width = torch.sqrt(self.sigma**2 * (1.0 - t) + self.stiff_variance)
         pairs = self.pairs(distance, reference.detach(), times, width)
-        embedded, arrows, envelope = self.edges(positions, initial, t, table, pairs)
+        seen = initial if self.conditioned else positions
+        embedded, arrows, envelope = self.edges(positions, seen, t, table, pairs)
         lag = torch.full(
             (copies * atoms, 1), math.log(lag_time / 20.0), dtype=positions.dtype, device=positions.device
         )
         extra = torch.cat([place.repeat(copies, 1), times.repeat_interleave(atoms, 0), lag], 1)
         scalars = self.embedding(z_index.repeat(copies), extra, table, embedded, envelope)
-        step = positions - initial
         scale = input_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
-        moved = soften_vectors(step / scale, 6.0).reshape(-1, 3)
+        moved = soften_vectors((positions - seen) / scale, 6.0).reshape(-1, 3)
         vectors = moved.unsqueeze(-1) * self.start_vectors(scalars).unsqueeze(1)
         for layer, filtered in zip(self.trunk.layers, self.filters):
             scalars, vectors = layer(scalars, vectors, table, embedded, arrows, envelope)
@@ -262,11 +270,14 @@ class ConditionedField(nn.Module):
         correction = carried.sum(-1).view(copies, atoms, 3) * self.head_scale
         skip = skip_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
-        observed = initial + skip * step
+        observed = initial + skip * (positions - initial)
         end_point = observed + spread * correction
         end_point = self.projected(end_point, initial) if rigid is None else end_point + rigid
         if self.refinement is not None:
-            refined = self.refinement(scalars, vectors, end_point, initial, observed, spread, pairs, table)
+            shown = end_point
+            if not self.conditioned:
+                shown, observed = positions + spread * correction, positions
+            refined = self.refinement(scalars, vectors, shown, seen, observed, spread, pairs, table)
             end_point = end_point + spread * refined
             end_point = self.projected(end_point, initial) if rigid is None else end_point
         return end_point

@@ -99,3 +99,20 @@ def test_a_broken_training_configuration_is_one_sentence(tmp_path: Path, undistu
     result = CliRunner().invoke(program, command)
     assert result.exit_code == 2 and "not a valid training configuration" in result.stderr
     assert result.stderr.count("\n") == 1 and "stepps" in result.stderr
+
+
+def test_pretraining_runs_and_names_a_wrong_head(raw: Path, tmp_path: Path, undisturbed: None) -> None:
+    config = tmp_path / "pretrain.json"
+    settings = {
+        "model": MODEL, "heads": ["denoising"], "frame_files": [str(raw / WALKERS[0])],
+        "valid_frame_files": [str(raw / WALKERS[1])], "atom_budget": 44, "parts": 1, "steps": 2,
+    }  # fmt: skip
+    config.write_text(json.dumps(settings))
+    command = ["train", "pretrain", str(config), "--output", str(tmp_path / "run")]
+    result = CliRunner().invoke(program, command)
+    assert result.exit_code == 0, result.output
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 2 and last["valid"] == last["denoising/denoising"] > 0
+    config.write_text(json.dumps(settings | {"heads": ["dft"]}))
+    result = CliRunner().invoke(program, command)
+    assert result.exit_code == 2 and "'dft' is unknown" in result.output

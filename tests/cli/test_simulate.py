@@ -127,6 +127,25 @@ def test_another_environment_is_a_warning(model: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run/run.json").read_text())["warnings"]
 
 
+def test_a_listed_small_molecule_is_known_by_its_name(model: Path, tmp_path: Path) -> None:
+    """Its GAFF2 files are those of the repository; nothing is parameterised here."""
+    parameters = Path(__file__).parents[2] / "data" / "parameters"
+    line = [
+        "simulate",
+        "ethanol",
+        "--model",
+        str(model),
+        "--output",
+        str(tmp_path / "run"),
+        "--jumps",
+        "2",
+        *FAST,
+    ]
+    done = CliRunner().invoke(program, [*line, "--parameters", str(parameters)])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "topology.pdb").read_text().count("HETATM") == 9
+
+
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(program, ["--help"])
     assert result.exit_code == 0

@@ -50,6 +50,17 @@ def test_keeps_the_contract(model_file):
     validate_model_file(model_file)
 
 
+def test_so_does_what_the_ablations_switch_off(tmp_path):
+    config = CONFIG.model_copy(update={"conditioned": False, "expand": 1})
+    spread = SpreadHead(config.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
+    save_conditioned(
+        tmp_path / "w.safetensors", tiny_field(config), spread, config, 20.0, PROTOCOL, {"data": {}}
+    )
+    export_conditioned(tmp_path / "w.safetensors", tmp_path / "blind.unisim.pt", substeps=8)
+    validate_model_file(tmp_path / "blind.unisim.pt")
+    assert not load_conditioned(tmp_path / "w.safetensors")[0].conditioned
+
+
 def test_scripted_equals_eager(weights, model_file):
     """The frozen file and the module it was made of give the same substep."""
     from openmm_unisim.export.scripted import ConditionedJump

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from openmm_unisim.elements import vocabulary_lookup
+from openmm_unisim.interpolant.bridge import skip_scale
 from openmm_unisim.model.bond_graph import adjacency_matrix, bond_distance
 from openmm_unisim.model.conditioned import ConditionedConfig, ConditionedField
+from openmm_unisim.model.embedding import AtomEmbedding
 from openmm_unisim.model.global_filter import GlobalFilter
 from openmm_unisim.system import load_molecule
 
@@ -67,6 +69,41 @@ def test_each_added_part_acts_and_is_equivariant(molecule, part):
     assert (after - before).abs().max() > 1e-4
     turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(3)))  # may reflect
     assert torch.allclose(end_points(field, molecule, turn=turn), after, atol=2e-4)
+
+
+class Unprojected(ConditionedField):
+    """Without P, which makes end points depend on x_0 however little the network knows of it."""
+
+    def projected(self, prediction, initial):
+        return prediction
+
+
+@pytest.mark.parametrize("conditioned", [True, False])
+def test_x0_is_withheld_from_the_network_where_that_is_asked_for(molecule, conditioned):
+    """Its own part, end point less x_0 + a (x_t - x_0), is then the same for any x_0; the second pass acts, too."""
+    config = ConditionedConfig(**SIZES, **ADDED, conditioned=conditioned)
+    field = Unprojected(config, torch.Generator().manual_seed(1))
+    for name in ("filters.0.second.weight", "refinement.head.second.weight"):
+        torch.nn.init.normal_(field.get_parameter(name), std=0.3, generator=torch.Generator().manual_seed(2))
+    positions, z, adjacency, distance = molecule
+    generator, t = torch.Generator().manual_seed(0), torch.tensor([0.01, 0.3, 0.95])
+    now = positions + 0.2 * torch.randn(3, *positions.shape, generator=generator)
+    skip = skip_scale(t, field.sigma, field.displacement).view(-1, 1, 1)
+    found = []
+    for _ in range(2):
+        start = positions + 0.2 * torch.randn(now.shape, generator=generator)
+        with torch.no_grad():
+            end, _ = field(now, start, t, 20.0, z, adjacency, distance)
+        found.append(end - start - skip * (now - start))
+    assert found[0].abs().max() > 1e-2
+    assert torch.allclose(*found, atol=1e-5) != conditioned
+
+
+def test_one_row_of_the_expansion_knows_nothing_of_the_surroundings():
+    trunk = ConditionedConfig(**(SIZES | {"expand": 1})).trunk()
+    embedding = AtomEmbedding(trunk, torch.Generator().manual_seed(1))
+    seen = torch.randn(5, 2 * trunk.hidden, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(torch.softmax(embedding.expansion_weight(seen), 1), torch.ones(5, 1))
 
 
 def test_the_filter_sees_the_sum_over_the_molecule():
