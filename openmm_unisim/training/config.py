@@ -86,7 +86,7 @@ class VectorFieldConfig(RunConfig):
         bring nothing on a CPU (temporaries leave the cache).
     subgraph_atoms : int
         Molecules of more atoms are trained by parts cut from them (`data.subgraph`); 0: none is. A step on a whole
-        molecule of 4,000 atoms stays below 2 GiB, is exact, and costs a tenth per atom in the loss
+        molecule of 4,000 atoms stays below 2 GiB, is exact, and costs six to nine times less per atom in the loss
         (benchmarks/subgraph.py); published: 1,000.
     environment_radius, gradient_radius : float
         Angstrom; what such a part sees, and what of it enters the loss. The published radii: gradients of the default
