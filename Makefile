@@ -5,6 +5,7 @@
 #   TORCH_INDEX=URL   package index to take torch from when .venv is made. Unless pip already finds a CPU build, plain
 #                     torch is a CUDA build of several GB; the CPU build is at https://download.pytorch.org/whl/cpu
 #   PYTHON=NAME       the Python 3.11 to make .venv with (python3.11)
+#   NAME=...          the shipped model that `make weights` rebuilds
 #   PYTEST_ARGS=...   more arguments for `make test`, e.g. PYTEST_ARGS="tests/plugin -x"
 
 SHELL := /bin/bash
@@ -15,6 +16,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+NAME ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +32,7 @@ DEMO_OUTPUT := demo-output
 export OPENMM_DEFAULT_PLATFORM ?= Reference
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help prerequisites venv build demo test test-slow lint format bench clean distclean
+.PHONY: help prerequisites venv build demo test test-slow lint format bench weights known-name clean distclean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +79,13 @@ format: venv ## rewrite Python and C++ in the project's style
 
 bench: build ## run the benchmarks that need no arguments; results in benchmarks/results/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+weights: known-name build ## rebuild shipped weights from nothing, NAME=ala2 (hours); goes on where it was stopped
+	PATH="$(CURDIR)/$(BIN):$$PATH" openmm_unisim/pretrained/$(NAME)/rebuild.sh
+
+known-name:
+	@test -f "openmm_unisim/pretrained/$(NAME)/rebuild.sh" || \
+	{ echo "give NAME=, one of:" $$(ls openmm_unisim/pretrained/*/rebuild.sh | cut -d/ -f3); exit 2; }
 
 clean: ## remove what the build and the tools wrote; .venv and runs/ stay
 	rm -rf build dist *.egg-info openmm_unisim/lib openmm_unisim/_unisim*.so openmm_unisim/_swig.py $(DEMO_OUTPUT)

@@ -1,6 +1,6 @@
-"""Enter a model file into the registry of shipped models, with its checksum.
+"""Enter a model file, and the weights that it was made of, into the registry of shipped models, with their checksums.
 
-python tools/register_model.py ala2 openmm_unisim/pretrained/ala2/ala2.unisim.pt openmm_unisim/pretrained/ala2/card.md
+python tools/register_model.py NAME NAME.unisim.pt card.md weights.safetensors   (all in openmm_unisim/pretrained/NAME)
 """
 
 import json
@@ -12,20 +12,24 @@ from openmm_unisim.pretrained.registry import FOLDER
 from openmm_unisim.provenance import sha256_of_file
 
 
-def main(name: str, file: str, card: str) -> None:
+def main(name: str, file: str, card: str, weights: str, folder: Path = FOLDER) -> None:
     """Validate the file, then write its entry."""
-    model, page = Path(file).resolve(), Path(card).resolve()
+    model, page, tensors = (Path(path).resolve() for path in (file, card, weights))
     validate_model_file(model)
-    registry = FOLDER / "registry.json"
+    registry = folder / "registry.json"
     entries = json.loads(registry.read_text(encoding="utf-8"))
     entries[name] = {
-        "file": model.relative_to(FOLDER).as_posix(),
+        "file": model.relative_to(folder).as_posix(),
         "sha256": sha256_of_file(model),
-        "card": page.relative_to(FOLDER).as_posix(),
+        "card": page.relative_to(folder).as_posix(),
+        "weights": tensors.relative_to(folder).as_posix(),
+        "weights_sha256": sha256_of_file(tensors),
     }
     registry.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{name}: {entries[name]['sha256']}")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -18,32 +18,43 @@ def calibrate(
     output: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("weights.safetensors"),
     iterations: Annotated[int, typer.Option(help="Steps of the fit.")] = 600,
     threads: Annotated[int, typer.Option(help="torch threads.")] = 1,
+    lag_time: Annotated[
+        float | None, typer.Option(help="ps; fit for this one of the run's lags instead of all.")
+    ] = None,
 ) -> None:
-    """Fit the variance head of a trained field on held-out pairs and write its weights file."""
+    """Fit the variance head of a trained field on held-out pairs of all its molecules, and write its weights file."""
     import torch
 
-    from ..data.pairs import PairSource
+    from ..errors import CheckpointError, ConfigError
     from ..export.conditioned import save_conditioned
     from ..memory import keep_freed_memory
-    from ..model.conditioned import ConditionedConfig, ConditionedField
+    from ..model.conditioned import ConditionedField
     from ..training.calibration import calibrate as fit
+    from ..training.config import VectorFieldConfig
+    from ..training.molecule_set import MoleculeSet
     from ..training.run_state import read_run
 
     torch.set_num_threads(threads)
     keep_freed_memory()
     torch.set_flush_denormal(True)
     tensors, step, record = read_run(run / "run.safetensors")
-    config = ConditionedConfig(**record["config"]["model"])
-    field = ConditionedField(config)
+    if record["config"].get("kind") != "vector-field":
+        raise CheckpointError(f"'{run}' is no run of `train vector-field`; give one.")
+    config = VectorFieldConfig.model_validate(record["config"])
+    lags = config.lags if lag_time is None else (lag_time,)
+    if not set(lags) <= set(config.lags):
+        raise ConfigError(
+            f"'{run}' wasn't trained for {lags[0]:g} ps, but for {', '.join(map(str, config.lags))}."
+        )
+    field = ConditionedField(config.model)
     field.load_state_dict({k[len("ema.") :]: v for k, v in tensors.items() if k.startswith("ema.")})
-    source = PairSource.load(record["config"]["valid_files"] or record["config"]["train_files"][-1:])
-    lag = record["config"]["lag_time"]
+    molecules = MoleculeSet.load(config.valid_files or config.train_files[-1:], lags)
     spread = fit(
-        field.eval(), config, source, lag, iterations=iterations,
+        field.eval(), config.model, molecules, lags, iterations=iterations, atom_budget=config.atom_budget,
         progress=lambda k, v: print(f"{k} iterations: -log-likelihood {v:.4f} per coordinate"),
     )  # fmt: skip
     protocol = record["protocol"]
-    save_conditioned(output, field, spread, config, lag, protocol, record | {"steps_done": step})
+    save_conditioned(output, field, spread, config.model, lags, protocol, record | {"steps_done": step})
     print(f"{output}: weights after {step} steps")
 
 
@@ -71,7 +82,8 @@ def export(
         float | None, typer.Option(help="Published form: strength of the kernel's guidance, 1.")
     ] = None,
     lag_time: Annotated[
-        float | None, typer.Option(help="Published form: ps that the weights were trained for, 100.")
+        float | None,
+        typer.Option(help="ps; which of several that the weights serve. Published form: theirs, 100."),
     ] = None,
 ) -> None:
     """Write the model file of a weights file, with its metadata and checksum.
@@ -83,12 +95,13 @@ def export(
     from ..model.checkpoint import read_header
 
     conditioned = {"grid-power": grid_power, "covariance": covariance}
-    published = {"guidance": guidance, "alpha": alpha, "lag-time": lag_time}
+    published = {"guidance": guidance, "alpha": alpha}
     if read_header(weights)[0].get("kind") == KIND:
         _refuse(published, "the conditioned form", weights)
         metadata = export_conditioned(
             weights, output, substeps=20 if substeps is None else substeps,
             grid_power=2.5 if grid_power is None else grid_power, covariance=covariance or "group-wise", plain=plain,
+            lag_time=lag_time,
         )  # fmt: skip
     else:
         _refuse(conditioned, "the published form", weights)

@@ -36,29 +36,42 @@ def models(
             "No weights are shipped yet; train some with `openmm-unisim train`, or give a model file."
         )
         return
-    rows = [(model.name, read_metadata(resolve_model(model.name))) for model in registered.values()]
+    rows = [
+        (model.name, read_metadata(resolve_model(model.name)), model.path.stat().st_size)
+        for model in registered.values()
+    ]
     console.print(_overview(rows))
     console.print("`openmm-unisim models NAME` shows everything that a model file says about itself.")
 
 
-def _overview(rows: list[tuple[str, "ModelMetadata"]]):  # type: ignore[no-untyped-def]
+def _overview(rows: list[tuple[str, "ModelMetadata", int]]):  # type: ignore[no-untyped-def]
     """A table with one line a model."""
     from openmm.app import Element
     from rich.table import Table
 
     table = Table(title="Registered models")
-    for heading in ("name", "lag time", "temperature", "environment", "force field", "elements", "substeps"):
+    for heading in (
+        "name",
+        "lag",
+        "trained on",
+        "environment",
+        "force field",
+        "temperature",
+        "elements",
+        "MB",
+    ):
         table.add_column(heading, overflow="fold")
-    for name, metadata in rows:
+    for name, metadata, size in rows:
         low, high = metadata.temperature_range_K
         table.add_row(
             name,
             f"{metadata.lag_time_ps:g} ps",
-            f"{metadata.training_temperature_K:g} K ({low:g} to {high:g})",
+            metadata.training_data.split(f", {metadata.environment}")[0],
             metadata.environment,
             metadata.force_field,
+            f"{metadata.training_temperature_K:g} K ({low:g} to {high:g})",
             " ".join(Element.getByAtomicNumber(number).symbol for number in metadata.elements),
-            str(metadata.default_substeps),
+            f"{size / 1e6:.1f}",
         )
     return table
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from .train_finetune import finetune
+
 if TYPE_CHECKING:
     from ..training.config import RunConfig
     from ..training.stage import Stage
@@ -25,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the command group to `app`."""
     group = typer.Typer(help="Train a network.", no_args_is_help=True)
     group.command("vector-field")(vector_field)
+    group.command("finetune")(finetune)
     group.command("pretrain")(pretrain)
     group.callback()(lambda: None)
     app.add_typer(group, name="train")

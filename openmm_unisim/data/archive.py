@@ -31,7 +31,7 @@ from ..provenance import sha256_of_file
 if TYPE_CHECKING:
     from .stretches import Stretch
 
-__all__ = ["ArchivedFrames", "is_archive", "read", "read_attributes", "write", "write_within"]
+__all__ = ["ArchivedFrames", "is_archive", "read", "read_attributes", "write", "write_frames", "write_within"]
 
 FORMAT = "openmm_unisim.archive"
 FORMAT_VERSION = 1
@@ -114,18 +114,56 @@ def _thinned(
     path: Path, stretch: "Stretch", first: dict[str, Any], spacing: float, reference: NDArray[np.int16] | None
 ) -> NDArray[np.int16]:
     """Frames at the archive's spacing, superposed, in units of `PRECISION`; shape (n_frames, n_atoms, 3)."""
-    import torch
-
-    from ..geometry import superpose
-
-    for key in ("atomic_numbers", "environment", "temperature_K", "force_field", "frame_spacing_ps"):
-        if stretch.attributes[key] != first[key]:
+    for key in (
+        "atomic_numbers",
+        "environment",
+        "temperature_K",
+        "force_field",
+        "frame_spacing_ps",
+        "constraints",
+    ):
+        if stretch.attributes.get(key) != first.get(key):
             raise DataError(f"'{path}' differs from the other files in {key}; archive each protocol apart.")
     own = stretch.attributes["frame_spacing_ps"]
     stride = spacing / own
     if abs(stride - round(stride)) > 1e-6 or round(stride) < 1:
         raise DataError(f"A spacing of {spacing} ps is no multiple of that of '{path}', {own} ps.")
-    frames = stretch.positions[:: round(stride)].astype(np.float64)
+    return _as_integers(path, stretch.positions[:: round(stride)], reference)
+
+
+def write_frames(
+    target: Path,
+    stretches: Sequence[NDArray[np.floating]],
+    reversible: Sequence[bool],
+    metadata: dict[str, Any],
+) -> None:
+    """Write an archive file from frames in memory.
+
+    Parameters
+    ----------
+    target : Path
+    stretches : sequence of ndarray, shape (n_frames, n_atoms, 3), nm
+        Unbroken dynamics each, at the `frame_spacing_ps` of the metadata.
+    reversible : sequence of bool
+        Whether each is equilibrium dynamics.
+    metadata : dict
+        As in trajectory files.
+    """
+    kept: list[NDArray[np.int16]] = []
+    for frames in stretches:
+        kept.append(_as_integers(target, frames, kept[0][0] if kept else None))
+    _save(target, kept, list(reversible), metadata)
+
+
+def _as_integers(
+    path: Path, positions: NDArray[np.floating], reference: NDArray[np.int16] | None
+) -> NDArray[np.int16]:
+    """Frames superposed on a reference, or on the first of them, in units of `PRECISION`."""
+    import torch
+
+    from ..geometry import superpose
+
+    frames = positions.astype(np.float64)
     target = frames[0] - frames[0].mean(0) if reference is None else reference * PRECISION
     aligned = superpose(torch.from_numpy(frames), torch.from_numpy(target)[None].expand(len(frames), -1, -1))
     integers = np.rint(aligned.numpy() / PRECISION)

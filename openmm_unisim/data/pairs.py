@@ -78,13 +78,15 @@ class PairSource:
             "environment",
             "force_field",
             "friction_per_ps",
+            "hydrogen_mass_Da",
+            "constraints",
         )
         for path in sorted(str(p) for p in paths):
             for stretch in read_stretches(path):
                 attributes = stretch.attributes
                 first = first or attributes
                 for key in shared:
-                    if attributes[key] != first[key]:
+                    if attributes.get(key) != first.get(key):
                         raise DataError(
                             f"'{path}' differs from the other walkers in {key}; give the walkers of one protocol."
                         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from ..errors import DataError, StructureError
+from ..foreign_trajectory import TIMED, cause_of, even_spacing
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def load_topology(path: str | Path) -> tuple[mdtraj.Topology, NDArray[np.float32
         ) from error
     except Exception as error:  # OpenMM raises whatever its parser stumbles over
         raise StructureError(
-            f"'{path}' can't be read as a PDB file ({_cause(error)}); give a valid one."
+            f"'{path}' can't be read as a PDB file ({cause_of(error)}); give a valid one."
         ) from error
     if pdb.topology.getNumAtoms() == 0:
         raise StructureError(f"'{path}' holds no atoms; give a PDB file of the molecule.")
@@ -85,7 +86,7 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
         raise
     except Exception as error:  # mdtraj, numpy and h5py each have their own exceptions for broken files
         raise DataError(
-            f"'{path}' can't be read as a trajectory ({_cause(error)}); check that the file is whole and of this "
+            f"'{path}' can't be read as a trajectory ({cause_of(error)}); check that the file is whole and of this "
             "topology."
         ) from error
     topology = own_topology if topology is None else topology
@@ -99,17 +100,6 @@ def load_trajectory(path: str | Path, topology: mdtraj.Topology | None = None) -
     return LoadedTrajectory(positions, topology, spacing)
 
 
-def _cause(error: Exception) -> str:
-    """A parser's own words where they help a reader; its type where they speak of its insides."""
-    if "same atoms" in str(error):  # mdtraj's words for another number of atoms
-        return "its number of atoms isn't the topology's"
-    if isinstance(error, IndexError | KeyError | TypeError) or "pickle" in str(error):
-        return "it isn't in the format that its name says"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-# Containers from which mdtraj reads true times; for others (DCD) it numbers the frames instead.
-_TIMED = (".xtc", ".trr", ".nc", ".netcdf", ".ncdf")
 Contents = tuple[NDArray[np.float32], mdtraj.Topology | None, float | None]
 
 
@@ -129,7 +119,7 @@ def _read(path: Path, topology: mdtraj.Topology | None) -> Contents:
             f"'{path}' has a suffix that no reader knows; give XTC, DCD, PDB, .npz with positions in nm, or HDF5."
         )
     loaded = mdtraj.load(str(path), top=topology)
-    return loaded.xyz, loaded.topology, _spacing(loaded.time) if suffix in _TIMED else None
+    return loaded.xyz, loaded.topology, even_spacing(loaded.time) if suffix in TIMED else None
 
 
 def _read_npz(path: Path) -> Contents:
@@ -151,17 +141,8 @@ def _read_hdf5(path: Path) -> Contents:
     with h5py.File(path, "r") as file:
         if "coordinates" in file:
             times = file["time"][:] if "time" in file else np.zeros(1)
-            return file["coordinates"][:], None, _spacing(times)
+            return file["coordinates"][:], None, even_spacing(times)
     from ..data import trajectory_file
 
     contents = trajectory_file.read(path)
     return contents.positions, None, float(contents.attributes["frame_spacing_ps"])
-
-
-def _spacing(times: NDArray[np.floating]) -> float | None:
-    """Time between frames, ps, if it is even to 1 % (XTC stores single precision); else None."""
-    steps = np.diff(np.asarray(times, dtype=np.float64))
-    if len(steps) == 0 or steps.min() <= 0.0:
-        return None
-    mean = float(steps.mean())
-    return round(mean, 6) if np.abs(steps - mean).max() <= 0.01 * mean else None

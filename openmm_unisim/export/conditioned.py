@@ -4,6 +4,8 @@ The weights file (safetensors) holds the field, its variance head and, in its he
 training data. It is the exchange format; the model file is built from it (docs/decisions).
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from .packed import PackedJump
 from .scripted import MOST_SUBSTEPS, ConditionedJump
 
 KIND = "conditioned_field"
+HYDROGEN = 1.01  # Da; a heavier one was repartitioned
 
 
 class _Calibrated(nn.Module):
@@ -34,8 +37,8 @@ class _Calibrated(nn.Module):
 
 
 def save_conditioned(
-    path: Path, field: ConditionedField, spread: SpreadHead, config: ConditionedConfig, lag_time: float,
-    protocol: dict[str, Any], record: dict[str, Any],
+    path: Path, field: ConditionedField, spread: SpreadHead, config: ConditionedConfig,
+    lag_times: float | Sequence[float], protocol: dict[str, Any], record: dict[str, Any],
 ) -> None:  # fmt: skip
     """Write the weights file of a trained, calibrated field.
 
@@ -44,13 +47,15 @@ def save_conditioned(
     path : Path
     field, spread, config
         The networks and their sizes.
-    lag_time : float, ps
+    lag_times : float or sequence of float, ps
+        Those that the field was trained for.
     protocol : dict
         Attributes of the training data (environment, force field, temperature, masses, friction, elements).
     record : dict
         Training configuration and provenance.
     """
-    extra = {"lag_time": lag_time, "protocol": protocol, "record": record}
+    lags = [lag_times] if isinstance(lag_times, float | int) else list(lag_times)
+    extra = {"lag_time": lags[0], "lag_times": lags, "protocol": protocol, "record": record}
     save_weights(path, _Calibrated(field, spread), KIND, config, extra)
 
 
@@ -75,6 +80,7 @@ def export_conditioned(
     grid_power: float = 2.5,
     covariance: str = "group-wise",
     plain: bool = False,
+    lag_time: float | None = None,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -90,6 +96,8 @@ def export_conditioned(
     plain : bool
         Without the plugin's fused operators: slower, but the file needs torch only. They are left out, too, where the
         plugin is not built.
+    lag_time : float, ps, optional
+        One of those that the weights were trained for; needed where there are several.
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
@@ -100,30 +108,74 @@ def export_conditioned(
             f"grid_power = {grid_power} makes no grid; choose a positive number, or 0 for the uniform one."
         )
     field, spread, extra = load_conditioned(weights)
-    protocol = extra["protocol"]
+    protocol, lag = extra["protocol"], _choose_lag(extra, lag_time, weights)
     elements = sorted(set(protocol["atomic_numbers"]))
     module = ConditionedJump(
-        field, spread, extra["lag_time"], grid_power, covariance == "group-wise", torch.tensor(elements)
+        field, spread, lag, grid_power, covariance == "group-wise", torch.tensor(elements)
     )
     digest = weights_sha256(module)
     if operators_are_built() and not plain:
         module = PackedJump(module)
     temperature = float(protocol["temperature_K"])
-    formula = hill_formula(protocol["atomic_numbers"])
-    walkers = len(extra["record"]["data"])
-    data = f"{protocol['name']}, formula {formula}, {protocol['environment']}, {temperature:g} K, {walkers} walkers"
     metadata = ModelMetadata(
-        lag_time_ps=extra["lag_time"], training_temperature_K=temperature,
+        lag_time_ps=lag, training_temperature_K=temperature,
         temperature_range_K=(temperature - 1, temperature + 1), elements=tuple(elements),
         cutoff_nm=field.cutoff / 10, periodic=False, symmetry="O(3)", conditioned_on_initial=True, needs_bonds=True,
         default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
-        constraints="none", masses=f"hydrogen {protocol['hydrogen_mass_Da']:g} Da, taken from its heavy atom",
+        constraints=protocol.get("constraints", "none"), masses=_masses(protocol),
         friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=0.0, guidance="none",
         forces_required=False, default_guidance_scale=0.0, scalar_type="float32", weights_sha256=digest,
-        training_data=data, license="MIT",
+        training_data=_training_data(protocol, extra["record"]), license="MIT",
     )  # fmt: skip
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
 
         return save_package(module, metadata, output)
     return save_model_file(module, metadata, output)
+
+
+def _choose_lag(extra: dict[str, Any], wanted: float | None, weights: Path) -> float:
+    """The lag time of the model file, ps."""
+    offered = [float(lag) for lag in extra.get("lag_times") or [extra["lag_time"]]]
+    names = ", ".join(f"{lag:g}" for lag in offered)
+    if wanted is None and len(offered) > 1:
+        raise ConfigError(
+            f"'{weights}' serves the lags {names} ps, and a model file has one; choose it with --lag-time."
+        )
+    for lag in offered:
+        if wanted is None or abs(lag - wanted) < 1e-9 * lag:
+            return lag
+    raise ConfigError(f"'{weights}' wasn't trained for a lag of {wanted:g} ps; choose one of {names}.")
+
+
+def _masses(protocol: dict[str, Any]) -> str:
+    mass = float(protocol["hydrogen_mass_Da"])
+    return f"hydrogen {mass:g} Da" + (", taken from its heavy atom" if mass > HYDROGEN else "")
+
+
+def _training_data(protocol: dict[str, Any], record: dict[str, Any]) -> str:
+    """What the metadata say of the data; "formula" in it marks a model of one molecule, of which `simulate` warns."""
+    names = protocol.get("molecules", [protocol["name"]])
+    parts = [protocol["name"], f"formula {hill_formula(protocol['atomic_numbers'])}"]
+    if len(names) > 1:
+        parts = [f"{len(names)} molecules ({_domain(names)})"]
+    parts += [protocol["environment"], f"{float(protocol['temperature_K']):g} K"]
+    if len(names) == 1:
+        parts.append(f"{len(record['data'])} walkers")
+    if "nanoseconds" in protocol:
+        parts.append(f"{protocol['nanoseconds']:.4g} ns")
+    return ", ".join(parts)
+
+
+def _domain(names: Sequence[str]) -> str:
+    """Kinds of molecules, told by their names: capped peptides by residues, and others."""
+    lengths = sorted(len(name) - len("ACE--NME") for name in names if re.fullmatch(r"ACE-[A-Z]+-NME", name))
+    parts = []
+    if lengths:
+        span = f"{lengths[0]}" if lengths[0] == lengths[-1] else f"{lengths[0]} to {lengths[-1]}"
+        peptides = "peptide" if len(lengths) == 1 else "peptides"
+        parts.append(f"{len(lengths)} capped {peptides} of {span} residues")
+    if len(names) > len(lengths):
+        rest = len(names) - len(lengths)
+        parts.append(f"{rest} other{'s' if rest > 1 else ''}")
+    return "; ".join(parts)

@@ -2,7 +2,8 @@
 
 A model file is a program: loading it may run code. So a file is looked up, and its SHA-256 compared, before
 anything reads its content. A name stands for a file in this folder, listed in ``registry.json`` as
-``{name: {"file": ..., "sha256": ..., "card": ...}}``. Any other file must be named by its path; if
+``{name: {"file": ..., "sha256": ..., "card": ..., "weights": ..., "weights_sha256": ...}}``; the weights are what
+training goes on from. Any other file must be named by its path; if
 ``PATH.sha256`` lies beside it (the exporter writes one), it must match. A file without one is taken as it is:
 give such a path only if you trust where the file comes from.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 from ..checksum import DIGEST, check_sha256, check_sidecar
 from ..errors import ModelFileError
 
-__all__ = ["RegisteredModel", "available_models", "registered_models", "resolve_model"]
+__all__ = ["RegisteredModel", "available_models", "registered_models", "resolve_model", "resolve_weights"]
 
 FOLDER = Path(__file__).resolve().parent
 _RELATIVE_PATH = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)  # stays inside the folder
@@ -32,12 +33,17 @@ class RegisteredModel:
         Model file and model card.
     sha256 : str
         Of the model file, lower case.
+    weights : Path or None
+        Weights file (safetensors) that the model file was made of.
+    weights_sha256 : str
     """
 
     name: str
     path: Path
     card: Path
     sha256: str
+    weights: Path | None = None
+    weights_sha256: str = ""
 
 
 def registered_models(folder: Path = FOLDER) -> dict[str, RegisteredModel]:
@@ -106,12 +112,47 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     return path
 
 
+def resolve_weights(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
+    """The weights file that a name stands for, after a check of its SHA-256, or a path as it is.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such thing, the model is shipped without weights, or their content isn't what the registry says.
+    """
+    models = registered_models(folder)
+    if isinstance(name_or_path, str) and name_or_path in models:
+        model = models[name_or_path]
+        if model.weights is None or not model.weights.is_file():
+            raise ModelFileError(
+                f"Model {model.name} is shipped without weights to go on from; give a weights file."
+            )
+        check_sha256(model.weights, model.weights_sha256, "the registry", "install openmm_unisim again")
+        return model.weights
+    path = Path(name_or_path)
+    if not path.exists():
+        names = (
+            ", ".join(name for name, model in sorted(models.items()) if model.weights)
+            or "none are shipped yet"
+        )
+        raise ModelFileError(
+            f"{name_or_path} is neither a registered model nor a file or run folder; check the path or use a name: "
+            f"{names}."
+        )
+    return path
+
+
 def _registered(name: str, entry: dict[str, str], folder: Path) -> RegisteredModel:
-    for key in ("file", "card"):
+    files = ("file", "card", "weights") if "weights" in entry else ("file", "card")
+    for key in files:
         if not _RELATIVE_PATH.fullmatch(entry[key]):
             raise ModelFileError(
                 f"The registry's {key} {entry[key]!r} of model {name} is no path inside its folder."
             )
-    if not DIGEST.fullmatch(entry["sha256"]):
-        raise ModelFileError(f"The registry's sha256 of model {name} isn't 64 hexadecimal digits.")
-    return RegisteredModel(name, folder / entry["file"], folder / entry["card"], entry["sha256"].lower())
+    for key in ("sha256", "weights_sha256") if "weights" in entry else ("sha256",):
+        if not DIGEST.fullmatch(entry[key]):
+            raise ModelFileError(f"The registry's {key} of model {name} isn't 64 hexadecimal digits.")
+    return RegisteredModel(
+        name, folder / entry["file"], folder / entry["card"], entry["sha256"].lower(),
+        folder / entry["weights"] if "weights" in entry else None, entry.get("weights_sha256", "").lower(),
+    )  # fmt: skip

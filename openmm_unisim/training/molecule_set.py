@@ -133,7 +133,7 @@ class MoleculeSet(Sequence[TrainingMolecule]):
         """What a model file must say of its data.
 
         That of the first molecule, with the atomic numbers of all (each element once where there are several
-        molecules), and `molecules`, their names.
+        molecules), `molecules`, their names, and `nanoseconds`, how much MD there is of all.
 
         Raises
         ------
@@ -155,7 +155,12 @@ class MoleculeSet(Sequence[TrainingMolecule]):
             fields = sorted({molecule.source.attributes["force_field"] for molecule in self})
             found |= {"name": f"{len(self)} molecules", "atomic_numbers": elements, "bonds": []}
             found |= {"force_field": "; ".join(fields)}
-        return found | {"molecules": [molecule.name for molecule in self]}
+        sources = [molecule.source for molecule in self]
+        picoseconds = sum(
+            len(walker) * source.frame_spacing for source in sources for walker in source.walkers
+        )
+        names = [molecule.name for molecule in self]
+        return found | {"molecules": names, "nanoseconds": round(picoseconds / 1000, 6)}
 
     def displacement(self, lags: Sequence[float], seed: int = 0) -> float:
         """RMS displacement of a coordinate over the lags, angstrom; every molecule and lag counts alike."""

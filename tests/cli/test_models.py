@@ -32,7 +32,16 @@ def run(*arguments: str) -> str:
 
 def test_the_list_shows_what_each_model_is_for(folder: Path) -> None:
     text = run()
-    for word in ("toy", "12.5 ps", "300 K (250 to 350)", "obc2", "H C N O S"):
+    size = (folder / "toy.unisim.pt").stat().st_size
+    for word in (
+        "toy",
+        "12.5 ps",
+        "300 K (250 to 350)",
+        "obc2",
+        "H C N O S",
+        "none (closed form)",
+        f"{size / 1e6:.1f}",
+    ):
         assert word in text
 
 
@@ -58,4 +67,4 @@ def test_a_file_that_was_changed_is_refused(folder: Path) -> None:
 
 
 def test_the_shipped_registry_can_be_listed() -> None:
-    assert run()
+    assert "ACE-A-NME, formula C6H12N2O2" in " ".join(run().split())

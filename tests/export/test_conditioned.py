@@ -84,6 +84,39 @@ def test_scripted_equals_eager(weights, model_file):
     assert torch.allclose(found_density, density, atol=1e-2)
 
 
+def export_of(tmp_path, lag_times=20.0, record=None, lag_time=None, **protocol):
+    field = tiny_field(CONFIG)
+    spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
+    path = tmp_path / "w.safetensors"
+    save_conditioned(path, field, spread, CONFIG, lag_times, PROTOCOL | protocol, record or {"data": {}})
+    return export_conditioned(path, tmp_path / "m.unisim.pt", substeps=8, lag_time=lag_time)
+
+
+def test_of_several_lags_one_is_chosen(tmp_path):
+    with pytest.raises(ConfigError, match=r"serves the lags 10, 20, 50 ps.*--lag-time"):
+        export_of(tmp_path, (10.0, 20.0, 50.0))
+    assert export_of(tmp_path, (10.0, 20.0, 50.0), lag_time=50.0).lag_time_ps == 50.0
+    with pytest.raises(ConfigError, match="wasn't trained for a lag of 30 ps; choose one of 10, 20"):
+        export_of(tmp_path, (10.0, 20.0), lag_time=30.0)
+
+
+def test_metadata_of_many_molecules_say_what_they_are(tmp_path):
+    names = ["ACE-A-NME", "ACE-VFW-NME", "butane"]
+    found = export_of(
+        tmp_path, molecules=names, name="3 molecules", nanoseconds=1234.5678, constraints="h-bonds"
+    )
+    expected = "3 molecules (2 capped peptides of 1 to 3 residues; 1 other), obc2, 300 K, 1235 ns"
+    assert found.training_data == expected and found.constraints == "h-bonds"
+
+
+def test_metadata_of_one_molecule_name_its_formula(tmp_path):
+    found = export_of(
+        tmp_path, record={"data": {"a": "", "b": ""}}, atomic_numbers=[6, 1, 1, 1, 1], hydrogen_mass_Da=1.008
+    )
+    assert found.training_data == "ACE-A-NME, formula CH4, obc2, 300 K, 2 walkers"
+    assert found.masses == "hydrogen 1.008 Da" and found.elements == (1, 6)
+
+
 def test_errors(weights, tmp_path):
     with pytest.raises(ConfigError, match="group-wise"):
         export_conditioned(weights, tmp_path / "x.pt", covariance="magic")

@@ -1,0 +1,37 @@
+"""The tool that enters a model into the registry."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from openmm_unisim.errors import ModelFileError
+from openmm_unisim.pretrained.registry import resolve_model, resolve_weights
+from openmm_unisim.provenance import sha256_of_file
+
+from ..conditioned_models import write_tiny_model
+
+TOOL = Path(__file__).resolve().parents[2] / "tools/register_model.py"
+
+
+def test_a_model_and_its_weights_are_entered_by_checksum(tmp_path: Path) -> None:
+    specification = importlib.util.spec_from_file_location("register_model", TOOL)
+    tool = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tool)
+    model, weights, card = write_tiny_model(tmp_path), tmp_path / "weights.safetensors", tmp_path / "card.md"
+    card.write_text("# Model card")
+    (tmp_path / "registry.json").write_text("{}")
+    tool.main("tiny", str(model), str(card), str(weights), tmp_path)
+    entry = json.loads((tmp_path / "registry.json").read_text())["tiny"]
+    assert entry["sha256"] == sha256_of_file(model) and entry["weights"] == "weights.safetensors"
+    assert resolve_model("tiny", tmp_path) == model and resolve_weights("tiny", tmp_path) == weights
+    weights.write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(ModelFileError, match="the registry says"):
+        resolve_weights("tiny", tmp_path)
+    with pytest.raises(ModelFileError, match="neither a registered model nor a file or run folder"):
+        resolve_weights("large", tmp_path)
+    del entry["weights"]
+    (tmp_path / "registry.json").write_text(json.dumps({"tiny": entry}))
+    with pytest.raises(ModelFileError, match="shipped without weights"):
+        resolve_weights("tiny", tmp_path)
