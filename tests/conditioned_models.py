@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from openmm_unisim.export.conditioned import export_conditioned, save_conditioned
+from openmm_unisim.export.conditioned import export_conditioned, save_conditioned, save_kernel
+from openmm_unisim.export.exporter import weights_sha256
 from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from openmm_unisim.model.spread import SpreadHead
 
@@ -23,15 +24,36 @@ PROTOCOL = {
 }
 
 
-def write_tiny_model(folder: Path) -> Path:
-    """Write weights.safetensors and tiny.unisim.pt (lag 20 ps, 8 substeps); returns the latter."""
-    field = ConditionedField(CONFIG, torch.Generator().manual_seed(2))
-    generator = torch.Generator().manual_seed(4)
-    for parameter in field.parameters():  # filters and refinement start as zero: let them count
+def tiny_field(seed: int) -> ConditionedField:
+    """A field of which every part counts: filters and refinement start as zero."""
+    field = ConditionedField(CONFIG, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed + 2)
+    for parameter in field.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05, generator=generator)
+    return field
+
+
+def write_tiny_model(folder: Path) -> Path:
+    """Write weights.safetensors and tiny.unisim.pt (lag 20 ps, 8 substeps); returns the latter."""
+    field = tiny_field(2)
     spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
     weights, path = folder / "weights.safetensors", folder / "tiny.unisim.pt"
     save_conditioned(weights, field, spread, CONFIG, 20.0, PROTOCOL, {"data": {}})
     export_conditioned(weights, path, substeps=8, covariance="group-wise")
+    return path
+
+
+def write_tiny_guided_model(folder: Path, plain: bool = False) -> Path:
+    """Beside `write_tiny_model`'s files: kernel.safetensors and guided.unisim.pt, vacuum in name only."""
+    write_tiny_model(folder)
+    kernel, path = folder / "kernel.safetensors", folder / "guided.unisim.pt"
+    guidance = {
+        "alpha": 0.8,
+        "environment": "vacuum",
+        "lag_time": 20.0,
+        "base_weights": weights_sha256(tiny_field(2)),
+    }
+    save_kernel(kernel, tiny_field(7), CONFIG, guidance, {"data": {}})
+    export_conditioned(folder / "weights.safetensors", path, substeps=8, guidance=kernel, plain=plain)
     return path

@@ -162,13 +162,14 @@ class _Job:
         self._model = Path(resolve_model(settings.model))
         metadata = read_metadata(self._model)
         self._molecule = load_molecule(settings.input)
-        self._environment = settings.environment or metadata.environment
+        sampled = metadata.sampled_environment()
+        self._environment = settings.environment or sampled
         self._temperature = (
             metadata.training_temperature_K if settings.temperature is None else settings.temperature
         )
-        if metadata.environment not in ("", self._environment):
+        if sampled not in ("", self._environment):
             raise ModelDomainError(
-                f"{settings.model} was trained in environment '{metadata.environment}', and MD in "
+                f"{settings.model} samples environment '{sampled}', and MD in "
                 f"'{self._environment}' is other physics; leave --environment out."
             )
         if not _torsions(self._molecule):

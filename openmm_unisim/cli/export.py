@@ -76,7 +76,8 @@ def export(
         bool, typer.Option("--plain", help="Without fused operators: slower, needs torch only.")
     ] = False,
     guidance: Annotated[
-        Path | None, typer.Option(help="Published form: weights of a guidance kernel.")
+        Path | None,
+        typer.Option(help="Weights of a guidance kernel that was trained beside these (`train guidance`)."),
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Published form: strength of the kernel's guidance, 1.")
@@ -95,12 +96,13 @@ def export(
     from ..model.checkpoint import read_header
 
     conditioned = {"grid-power": grid_power, "covariance": covariance}
-    published = {"guidance": guidance, "alpha": alpha}
+    published = {"alpha": alpha}
     if read_header(weights)[0].get("kind") == KIND:
         _refuse(published, "the conditioned form", weights)
         metadata = export_conditioned(
             weights, output, substeps=20 if substeps is None else substeps,
             grid_power=2.5 if grid_power is None else grid_power, covariance=covariance or "group-wise", plain=plain,
+            guidance=guidance,
             lag_time=lag_time,
         )  # fmt: skip
     else:
@@ -112,6 +114,7 @@ def export(
     print(
         f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, "
         f"weights {metadata.weights_sha256[:12]}"
+        + (f", guided to {metadata.guidance_environment}" if metadata.guidance_environment else "")
     )
 
 

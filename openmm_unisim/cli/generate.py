@@ -40,6 +40,20 @@ def generate(
     repair: Annotated[
         bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
     ] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="HDF5 file whose frames the walkers start from, hot or of another environment."),
+    ] = None,
+    segment: Annotated[
+        float, typer.Option(help="With --start-from: ps after which another of its frames is drawn; 0 never.")
+    ] = 0.0,
+    store_starts: Annotated[
+        bool,
+        typer.Option(
+            "--store-starts",
+            help="Store each drawn frame, too: starts as guided jumps have them (with --equilibration-time 0).",
+        ),
+    ] = False,
 ) -> None:
     """Run MD (ff14SB, hydrogen mass 4 Da, 1/ps, flexible at 2 fs) and stream frames to HDF5; resumes after a kill."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,6 +69,7 @@ def generate(
     )
     with Progress(*columns) as bars:
         marks = "" if constraints == "none" else f".{constraints}"
+        marks += "" if start_from is None else ".restarts"
         for source in molecules:
             name = GenerateConfig(source, repair=repair).load().name
             for walker in range(walkers):
@@ -71,6 +86,9 @@ def generate(
                     equilibration_time=equilibration_time,
                     platform=platform,
                     repair=repair,
+                    start_from="" if start_from is None else str(start_from.resolve()),
+                    segment_time=segment,
+                    store_starts=store_starts,
                 )
                 path = output / f"{name}.{environment}.{temperature:g}K{marks}.seed{seed + walker}.h5"
                 task = bars.add_task(path.name, total=config.n_frames, rate=0.0)

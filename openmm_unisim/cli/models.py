@@ -67,7 +67,8 @@ def _overview(rows: list[tuple[str, "ModelMetadata", int]]):  # type: ignore[no-
             name,
             f"{metadata.lag_time_ps:g} ps",
             metadata.training_data.split(f", {metadata.environment}")[0],
-            metadata.environment,
+            metadata.environment
+            + (f", guided to {metadata.guidance_environment}" if metadata.guidance_environment else ""),
             metadata.force_field,
             f"{metadata.training_temperature_K:g} K ({low:g} to {high:g})",
             " ".join(Element.getByAtomicNumber(number).symbol for number in metadata.elements),

@@ -62,6 +62,13 @@ def simulate(
     repair: Annotated[
         bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
     ] = False,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Strength of the model's guidance to another environment: 0 none, 1 as calibrated; the "
+            "model's default unless told. Guidance moves populations, not kinetics."
+        ),
+    ] = None,
     parameters: Annotated[
         Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
     ] = Path("data/parameters"),
@@ -84,7 +91,7 @@ def simulate(
     input = _known(input, parameters)
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
-        md_timing, checkpoint_interval, repair,
+        md_timing, checkpoint_interval, repair, guidance_scale,
     )  # fmt: skip
     if reference is not None:
         _check_reference(reference, settings)

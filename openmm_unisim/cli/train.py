@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the command group to `app`."""
     group = typer.Typer(help="Train a network.", no_args_is_help=True)
     group.command("vector-field")(vector_field)
+    group.command("guidance")(guidance)
     group.command("finetune")(finetune)
     group.command("pretrain")(pretrain)
     group.callback()(lambda: None)
@@ -52,6 +53,28 @@ def vector_field(
     settings = read_config(config, VectorFieldConfig, steps, start)
     plain = not (settings.fused and operators_are_built())
     run_stage(VectorFieldStage, settings, output, threads, tensorboard, torch_threads=threads if plain else 1)
+
+
+def guidance(
+    config: Config,
+    output: Output,
+    steps: Steps = 0,
+    start: Start = None,
+    threads: Threads = 1,
+    tensorboard: Events = False,
+) -> None:
+    """Train a guidance kernel beside a frozen field (GuidanceConfig), and write its weights file.
+
+    The weights, OUTPUT/kernel.safetensors, go into a model file by `openmm-unisim export BASE --guidance KERNEL`.
+    """
+    from .._plugin import operators_are_built
+    from ..training.guidance import GuidanceStage, write_kernel
+    from ..training.guidance_config import GuidanceConfig
+
+    settings = read_config(config, GuidanceConfig, steps, start)
+    plain = not (settings.fused and operators_are_built())
+    run_stage(GuidanceStage, settings, output, threads, tensorboard, torch_threads=threads if plain else 1)
+    print(write_kernel(output))
 
 
 def pretrain(

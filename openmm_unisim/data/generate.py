@@ -59,6 +59,9 @@ class GenerateConfig:
     segment_time : float
         ps between restarts from another frame of `start_from`, drawn at random; each restart is followed by
         `equilibration_time`. 0: one start.
+    store_starts : bool
+        Store the frame that a segment starts from, after `equilibration_time`, as its first. Where `start_from` is
+        another environment's, this and no equilibration give pairs that start as a guided jump will (docs/training.md).
     """
 
     molecule: str
@@ -78,6 +81,7 @@ class GenerateConfig:
     start_from: str = ""
     segment_time: float = 0.0
     constraints: str = "none"
+    store_starts: bool = False
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -122,6 +126,8 @@ class GenerateConfig:
             raise ConfigError(
                 f"segment_time = {self.segment_time} ps needs start_from, the file of frames to restart from."
             )
+        if self.store_starts and not self.segment_time > 0:
+            raise ConfigError("store_starts needs segments, each with a start; give segment_time.")
 
     def load(self) -> Molecule:
         """The molecule, repaired if that is asked for."""
@@ -178,6 +184,7 @@ def generate(
         _start(config, molecule, context, starts)
     steps = round(config.frame_spacing / config.time_step)
     began, first = time.perf_counter(), done
+    held: list[tuple[np.ndarray, np.ndarray]] = []
     while done < config.n_frames:
         count = min(config.block, config.n_frames - done)
         if starts is not None and config.segment_frames:
@@ -185,9 +192,17 @@ def generate(
             if into == 0 and done > 0:
                 starts.restart(context, config.equilibration_time, done // config.segment_frames)
             count = min(count, config.segment_frames - into)
-        positions, energies = _run_block(context, count, steps)
-        trajectory_file.append(path, positions, energies, context.createCheckpoint())
+        at_start = config.store_starts and done % config.segment_frames == 0
+        held.append(_run_block(context, count, steps, at_start))
         done += count
+        short = (
+            0 < config.segment_frames <= config.block
+        )  # many to a block, so that the file isn't copied for each
+        if short and sum(len(energies) for _, energies in held) < config.block and done < config.n_frames:
+            continue
+        positions, potential = (np.concatenate(arrays) for arrays in zip(*held))
+        trajectory_file.append(path, positions, potential, context.createCheckpoint())
+        held = []
         if progress is not None:
             nanoseconds = (done - first) * config.frame_spacing / 1000
             progress(done, config.n_frames, nanoseconds / (time.perf_counter() - began) * 86400)
@@ -276,12 +291,15 @@ def _resume(config: GenerateConfig, path: Path, context: openmm.Context, starts:
     return done
 
 
-def _run_block(context: openmm.Context, count: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def _run_block(
+    context: openmm.Context, count: int, steps: int, at_start: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and energies of `count` frames; `at_start` the first is the present one."""
     integrator = context.getIntegrator()
     positions = np.empty((count, context.getSystem().getNumParticles(), 3))
     energies = np.empty(count)
     for frame in range(count):
-        integrator.step(steps)
+        integrator.step(0 if at_start and frame == 0 else steps)
         state = context.getState(getPositions=True, getEnergy=True)
         coordinates = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         positions[frame] = coordinates - coordinates.mean(0)

@@ -135,6 +135,7 @@ class PairSampler:
             raise DataError(
                 f"Every walker of '{source.name}' is shorter than the lag of {lag_time} ps; generate more."
             )
+        self.walkers = usable  # whose frames `frames` are, one after another
         self.frames = torch.cat([source.walkers[k] for k in usable])
         offsets, reversible, start = [], [], 0
         for k in usable:
@@ -151,6 +152,16 @@ class PairSampler:
         forward = (torch.rand(size, generator=generator) < 0.5) | ~self.reversible[drawn]
         first = torch.where(forward, chosen, chosen + self.lag)
         second = torch.where(forward, chosen + self.lag, chosen)
+        return self.pair(first, second, generator)
+
+    def directed(self) -> tuple[Tensor, Tensor]:
+        """Frames at the start and at the end of every pair that `draw` may return, each way in time by itself."""
+        forth, back = self.starts, self.starts[self.reversible]
+        return torch.cat([forth, back + self.lag]), torch.cat([forth + self.lag, back])
+
+    def pair(self, first: Tensor, second: Tensor, generator: Generator) -> Pair:
+        """The pairs of the given frames, shape (size,) each, noise of the starts included."""
+        size = len(first)
         start, end = self.frames[first], self.frames[second]
         if self.start_noise > 0:
             scale = self.start_noise * torch.rand(size, 1, 1, generator=generator)

@@ -24,6 +24,7 @@ from .packed import PackedJump
 from .scripted import MOST_SUBSTEPS, ConditionedJump
 
 KIND = "conditioned_field"
+KERNEL_KIND = "conditioned_kernel"
 HYDROGEN = 1.01  # Da; a heavier one was repartitioned
 
 
@@ -72,10 +73,55 @@ def load_conditioned(path: Path) -> tuple[ConditionedField, SpreadHead, dict[str
     return module.field.eval(), module.spread.eval(), extra
 
 
+class _Kernel(nn.Module):
+    """A guidance kernel, as it is stored."""
+
+    def __init__(self, field: ConditionedField) -> None:
+        super().__init__()
+        self.field = field
+
+
+def save_kernel(
+    path: Path, kernel: ConditionedField, config: ConditionedConfig, guidance: dict[str, Any], record: dict[str, Any]
+) -> None:  # fmt: skip
+    """Write the weights file of a guidance kernel.
+
+    Parameters
+    ----------
+    path : Path
+    kernel, config
+        The field that predicts the tilted end point, and its sizes.
+    guidance : dict
+        `alpha`, `environment`, `lag_time` (ps), `base_weights` (SHA-256 of the guided field's weights), and what is
+        known of the pairs.
+    record : dict
+        Training configuration and provenance.
+    """
+    save_weights(path, _Kernel(kernel), KERNEL_KIND, config, {"guidance": guidance, "record": record})
+
+
+def load_kernel(path: Path, field: ConditionedField) -> tuple[ConditionedField, dict[str, Any]]:
+    """Kernel of a weights file and its `guidance` entries; `field` must be the one it was trained beside."""
+    kind, settings, state, extra = load_weights(path)
+    if kind != KERNEL_KIND:
+        raise CheckpointError(
+            f"'{path}' holds weights of kind '{kind}', not '{KERNEL_KIND}'; give a kernel of `train guidance`."
+        )
+    if extra["guidance"]["base_weights"] != weights_sha256(field):
+        raise CheckpointError(
+            f"The kernel in '{path}' was trained beside another field; export it with the base that it names "
+            f"({extra['guidance']['base_weights'][:12]})."
+        )
+    module = _Kernel(ConditionedField(ConditionedConfig(**settings)))
+    load_into(module, state, str(path))
+    return module.field.eval(), extra["guidance"]
+
+
 def export_conditioned(
     weights: Path,
     output: Path,
     *,
+    guidance: Path | None = None,
     substeps: int = 20,
     grid_power: float = 2.5,
     covariance: str = "group-wise",
@@ -88,6 +134,8 @@ def export_conditioned(
     ----------
     weights, output : Path
         An output with the suffix ``.pt2`` is compiled ahead of time (`export.packager`).
+    guidance : Path, optional
+        Weights file of a guidance kernel that was trained beside these weights.
     substeps : int
         Default number of substeps of a jump.
     grid_power : float
@@ -108,30 +156,48 @@ def export_conditioned(
             f"grid_power = {grid_power} makes no grid; choose a positive number, or 0 for the uniform one."
         )
     field, spread, extra = load_conditioned(weights)
-    protocol, lag = extra["protocol"], _choose_lag(extra, lag_time, weights)
+    protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
+    kernel, guided = (None, None) if guidance is None else load_kernel(guidance, field)
+    wanted = guided["lag_time"] if lag_time is None and guided is not None else lag_time
+    lag = _choose_lag(extra, wanted, weights)
+    if guided is not None and guided["lag_time"] != lag:
+        raise CheckpointError(
+            f"The kernel in '{guidance}' was trained for a lag of {guided['lag_time']:g} ps, not {lag:g} ps; leave "
+            "--lag-time out, or train it for that lag."
+        )
     module = ConditionedJump(
-        field, spread, lag, grid_power, covariance == "group-wise", torch.tensor(elements)
+        field, spread, lag, grid_power, covariance == "group-wise", torch.tensor(elements), kernel
     )
     digest = weights_sha256(module)
     if operators_are_built() and not plain:
         module = PackedJump(module)
-    temperature = float(protocol["temperature_K"])
-    metadata = ModelMetadata(
-        lag_time_ps=lag, training_temperature_K=temperature,
-        temperature_range_K=(temperature - 1, temperature + 1), elements=tuple(elements),
-        cutoff_nm=field.cutoff / 10, periodic=False, symmetry="O(3)", conditioned_on_initial=True, needs_bonds=True,
-        default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
-        constraints=protocol.get("constraints", "none"), masses=_masses(protocol),
-        friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=0.0, guidance="none",
-        forces_required=False, default_guidance_scale=0.0, scalar_type="float32", weights_sha256=digest,
-        training_data=_training_data(protocol, extra["record"]), license="MIT",
-    )  # fmt: skip
+    metadata = _metadata(extra, lag, field, elements, substeps, digest, guided)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
 
         return save_package(module, metadata, output)
     return save_model_file(module, metadata, output)
+
+
+def _metadata(
+    extra: dict[str, Any], lag: float, field: ConditionedField, elements: list[int], substeps: int, digest: str,
+    guided: dict[str, Any] | None,
+) -> ModelMetadata:  # fmt: skip
+    protocol = extra["protocol"]
+    temperature = float(protocol["temperature_K"])
+    alpha, target = (0.0, "") if guided is None else (guided["alpha"], guided["environment"])
+    return ModelMetadata(
+        lag_time_ps=lag, training_temperature_K=temperature,
+        temperature_range_K=(temperature - 1, temperature + 1), elements=tuple(elements),
+        cutoff_nm=field.cutoff / 10, periodic=False, symmetry="O(3)", conditioned_on_initial=True, needs_bonds=True,
+        default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
+        constraints=protocol.get("constraints", "none"), masses=_masses(protocol),
+        friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=alpha,
+        guidance="none" if guided is None else "learned", forces_required=False,
+        default_guidance_scale=0.0 if guided is None else 1.0, guidance_environment=target, scalar_type="float32",
+        weights_sha256=digest, training_data=_training_data(protocol, extra["record"]), license="MIT",
+    )  # fmt: skip
 
 
 def _choose_lag(extra: dict[str, Any], wanted: float | None, weights: Path) -> float:

@@ -30,7 +30,7 @@ FORMAT_VERSION = (
     3  # 2: calls fused operators, 3: AOTInductor package; older versions refuse them by their number
 )
 OPERATORS_VERSION = 3  # of the fused operators, `getOperatorsVersion` of the plugin
-_OPTIONAL = ("operators", "container", "processor")  # keys that older files lack
+_OPTIONAL = ("operators", "container", "processor", "guidance_environment")  # keys that older files lack
 _GRID = "time_grid_"  # of a package: one entry for each number of substeps that it offers
 PACKAGE_SUFFIX = ".pt2"
 MAX_VALUE_BYTES = 64 * 1024  # of one metadata entry
@@ -77,6 +77,7 @@ class ModelMetadata(BaseModel):
     rigid_motion_removed: bool
     guidance_alpha: float = Field(ge=0)
     guidance: Literal["none", "learned", "openmm", "openmm+residual", "resample"]
+    guidance_environment: str = ""  # of learned guidance: where it leads; empty: unknown, or no guidance
     forces_required: bool
     default_guidance_scale: float = Field(ge=0)
     scalar_type: Literal["float32", "float64"]
@@ -117,6 +118,11 @@ class ModelMetadata(BaseModel):
         if self.forces_required and not self.guidance.startswith("openmm"):
             raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
         return self
+
+    def sampled_environment(self, guidance_scale: float | None = None) -> str:
+        """Environment that jumps lead to: the data's, or where guidance leads (at the default scale if None)."""
+        scale = self.default_guidance_scale if guidance_scale is None else guidance_scale
+        return (self.guidance_environment if scale > 0 else "") or self.environment
 
     def to_strings(self) -> dict[str, str]:
         """The flat dictionary that goes into the file: one UTF-8 string per key."""

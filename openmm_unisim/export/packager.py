@@ -83,7 +83,7 @@ class _Substep(nn.Module):
         t_next: Tensor, noise: Tensor, next_positions: Tensor, given: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """See the module's head; `given` is a bool without dimensions."""
-        mean, factor = self.jump.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        mean, factor = self.jump.law(positions, initial_positions, atomic_numbers, bonds, t, t_next, 0.0)
         drawn = self.jump.drawn(mean, factor, noise).to(positions.dtype)
         following = torch.where(given, next_positions, drawn)
         return following, self.jump.density_at(following, mean, factor)

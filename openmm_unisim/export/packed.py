@@ -24,7 +24,10 @@ class PackedJump(ConditionedJump):
 
     def __init__(self, jump: ConditionedJump) -> None:
         field = for_inference(jump.field)
-        super().__init__(field, jump.spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements)
+        kernel = None if jump.kernel is None else for_inference(jump.kernel)
+        super().__init__(
+            field, jump.spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements, kernel
+        )
         self.packed_spread = PackedSpread(jump.spread)
         self.rigid_variance = RIGID_VARIANCE
 

@@ -1,7 +1,7 @@
 """The conditioned vector field behind the step contract: nm in, nm out, one substep's law (docs/model_file.md)."""
 
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -43,16 +43,19 @@ class ConditionedJump(nn.Module):
         Use them; otherwise the noise is isotropic (Euler-Maruyama).
     elements : Tensor, shape (n_elements,), int64
         Atomic numbers that occurred in training.
+    kernel : ConditionedField, optional
+        Predicts the tilted end point: guidance moves the end point by guidance_scale times the difference.
     """
 
     elements: Tensor
 
     def __init__(
         self, field: ConditionedField, spread: SpreadHead, lag_time: float, grid_power: float, group_wise: bool,
-        elements: Tensor,
+        elements: Tensor, kernel: Optional[ConditionedField] = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.field = field
+        self.kernel = kernel
         self.spread = spread
         self.lag_time = float(lag_time)
         self.grid_power = float(grid_power)
@@ -99,9 +102,26 @@ class ConditionedJump(nn.Module):
         if forces.numel() > 0:
             raise RuntimeError("This model takes no forces; it was exported with guidance none.")
 
+    def end_point(
+        self, x: Tensor, x0: Tensor, t: Tensor, z_index: Tensor, adjacency: Tensor, distance: Tensor, place: Tensor,
+        reference: Tensor, guidance_scale: float,
+    ) -> Tensor:  # fmt: skip
+        """xhat_1 + guidance_scale (xhat_f - xhat_1), angstrom; at scales 0 and 1 one network does."""
+        if self.kernel is not None:
+            if guidance_scale != 0.0:
+                own_place, own_reference = self.kernel.describe(z_index, adjacency, distance)
+                tilted = self.kernel.predict(
+                    x, x0, t, self.lag_time, z_index, distance, own_place, own_reference
+                )
+                if guidance_scale == 1.0:
+                    return tilted
+                plain = self.field.predict(x, x0, t, self.lag_time, z_index, distance, place, reference)
+                return plain + guidance_scale * (tilted - plain)
+        return self.field.predict(x, x0, t, self.lag_time, z_index, distance, place, reference)
+
     def law(
         self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
-        t_next: Tensor,
+        t_next: Tensor, guidance_scale: float,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double.
 
@@ -111,7 +131,9 @@ class ConditionedJump(nn.Module):
         adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
-        end = self.field.predict(x, x0, t.to(x.dtype), self.lag_time, z_index, distance, place, reference)
+        end = self.end_point(
+            x, x0, t.to(x.dtype), z_index, adjacency.to(x.dtype), distance, place, reference, guidance_scale
+        )
         t, t_next = t.double(), t_next.double()
         mean = step_mean(x, end, t, t_next)
         if self.group_wise:
@@ -138,7 +160,9 @@ class ConditionedJump(nn.Module):
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Next positions (nm) and their log density (of nm coordinates); see docs/model_file.md."""
         self.check(atomic_numbers, forces)
-        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        mean, factor = self.law(
+            positions, initial_positions, atomic_numbers, bonds, t, t_next, guidance_scale
+        )
         following = self.drawn(mean, factor, noise).to(positions.dtype)
         return following, self.density_at(following, mean, factor)
 
@@ -150,7 +174,9 @@ class ConditionedJump(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Log density of a given substep, shape (n_copies,), double."""
         self.check(atomic_numbers, forces)
-        mean, factor = self.law(positions, initial_positions, atomic_numbers, bonds, t, t_next)
+        mean, factor = self.law(
+            positions, initial_positions, atomic_numbers, bonds, t, t_next, guidance_scale
+        )
         return self.density_at(next_positions, mean, factor)
 
     @torch.jit.export
@@ -174,11 +200,16 @@ class ConditionedJump(nn.Module):
 
     @torch.jit.export
     def drift(
-        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor
-    ) -> Tensor:
-        """(xhat_1 - x_t)/(1 - t), nm."""
+        self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
+        guidance_scale: float = 0.0,
+    ) -> Tensor:  # fmt: skip
+        """(xhat_1 - x_t)/(1 - t) with guidance, nm."""
         z_index = self.element_index(atomic_numbers)
         adjacency, distance, _ = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
-        end, _ = self.field(x, x0, t.to(x.dtype), self.lag_time, z_index, adjacency.to(x.dtype), distance)
+        adjacency = adjacency.to(x.dtype)
+        place, reference = self.field.describe(z_index, adjacency, distance)
+        end = self.end_point(
+            x, x0, t.to(x.dtype), z_index, adjacency, distance, place, reference, guidance_scale
+        )
         return (end - x) * self.nm / (1.0 - t.to(x.dtype).view(-1, 1, 1))

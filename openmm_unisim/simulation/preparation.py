@@ -37,7 +37,7 @@ class RunSettings:
     jumps : int
         Number of jumps in all (a resumed run may raise it).
     environment : str or None
-        "vacuum" or "obc2"; None is the model's.
+        "vacuum" or "obc2"; None is the model's, or where its guidance leads.
     temperature : float or None
         K; None is the temperature of the model's training.
     substeps : int
@@ -56,6 +56,8 @@ class RunSettings:
         Jumps between checkpoints.
     repair : bool
         Complete a PDB or mmCIF file first (`repair_structure`).
+    guidance_scale : float or None
+        Strength of the model's guidance, 0 for none; None is the model's default.
     """
 
     input: str
@@ -72,6 +74,7 @@ class RunSettings:
     md_timing_s: float = 2.5
     checkpoint_interval: int = 100
     repair: bool = False
+    guidance_scale: float | None = None
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -168,13 +171,19 @@ def _warn_of_another_molecule(molecule: Molecule, metadata: ModelMetadata, warni
 
 def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str]) -> MDProtocol:
     temperature = metadata.training_temperature_K if settings.temperature is None else settings.temperature
-    environment = settings.environment or metadata.environment
+    sampled = metadata.sampled_environment(settings.guidance_scale)
+    environment = settings.environment or sampled
     if environment not in ENVIRONMENTS:
         raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
-    if environment != metadata.environment:
+    if environment != sampled:
         warnings.append(
-            f"The model was trained in environment '{metadata.environment}' and this run's is "
-            f"'{environment}'; the jumps go on sampling '{metadata.environment}'."
+            f"The model's jumps sample environment '{sampled}' and this run's is '{environment}'; they go on sampling "
+            f"'{sampled}'."
+        )
+    if sampled != metadata.environment:
+        warnings.append(
+            f"The model was trained in '{metadata.environment}' and is guided to '{sampled}': populations follow, "
+            "kinetics don't, and what the training data never visited is missing."
         )
     return MDProtocol(
         environment,
@@ -191,9 +200,12 @@ def _integrator(
     """The integrator, which checks elements, hydrogens, temperature and substeps against the model."""
     from ..integrator import UniSimIntegrator  # loads the compiled plugin and torch
 
-    return UniSimIntegrator(
+    integrator = UniSimIntegrator(
         model_path, molecule.topology, temperature, numSubsteps=settings.substeps, randomNumberSeed=seed
     )
+    if settings.guidance_scale is not None:
+        integrator.setGuidanceScale(settings.guidance_scale)
+    return integrator
 
 
 def _hydrogen_mass(masses: str, warnings: list[str]) -> float:
@@ -215,7 +227,8 @@ def _identity(
     platform: str,
     substeps: int,
 ) -> dict[str, Any]:
-    return {
+    guidance = {} if settings.guidance_scale is None else {"guidance_scale": settings.guidance_scale}
+    return guidance | {
         "input": input_hash(settings.input, molecule),
         "model": sha256_of_file(model_path),
         "environment": protocol.environment,

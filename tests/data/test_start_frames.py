@@ -90,3 +90,33 @@ def test_wrong_starts_are_named(folder):
     generate(dataclasses.replace(DONOR, nanoseconds=0.03), folder / "donor.h5")
     with pytest.raises(CheckpointError, match=r"another 'donor\.h5'"):
         generate(dataclasses.replace(WALKER, nanoseconds=0.04), folder / "walker.h5")
+
+
+def test_starts_are_stored_where_that_is_asked_for(folder):
+    walker = dataclasses.replace(WALKER, segment_time=3.0, equilibration_time=0.0, store_starts=True)
+    donor = trajectory_file.read(folder / "donor.h5").positions
+    for stretch in read_stretches(generate(walker, folder / "starts.h5")):
+        nearest = np.abs(donor - stretch.positions[0]).max((1, 2)).min()
+        assert len(stretch.positions) == 3 and nearest < 2e-4  # stored in steps of 1e-4 nm
+        assert np.abs(stretch.positions[1] - stretch.positions[0]).max() > 0.01
+    with pytest.raises(ConfigError, match="store_starts needs segments"):
+        dataclasses.replace(WALKER, segment_time=0.0, store_starts=True).check()
+
+
+def test_short_segments_share_a_block_and_resume(folder):
+    walker = dataclasses.replace(WALKER, segment_time=3.0, block=7)  # written after 9, 18, 27 and 30 frames
+    whole = trajectory_file.read(generate(walker, folder / "whole.h5"))
+    written = []
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int, rate: float) -> None:
+        written.append(done)
+        if done == 18:
+            raise Killed
+
+    with pytest.raises(Killed):
+        generate(walker, folder / "parts.h5", kill)
+    parts = trajectory_file.read(generate(walker, folder / "parts.h5"))
+    assert written == [9, 18] and np.array_equal(whole.positions, parts.positions)
