@@ -163,8 +163,11 @@ class ConditionedField(nn.Module):
         return torch.exp(-0.5 * ((logit.unsqueeze(1) - self.centres) / self.spacing) ** 2)
 
     def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
-        """Places (n_atoms, place_width) and reference lengths (n_atoms, n_atoms) of a molecule."""
-        place = self.places(z_index, adjacency)
+        """Places (n_atoms, place_width) and reference lengths (n_atoms, n_atoms) of a molecule.
+
+        `z_index` and `adjacency` may list more atoms than `distance`: see `forward`.
+        """
+        place = self.places(z_index, adjacency)[: distance.size(0)]
         return place, self.places.reference_length(place, distance)
 
     def table(self, positions: Tensor) -> NeighbourTable:
@@ -208,7 +211,7 @@ class ConditionedField(nn.Module):
 
     def forward(
         self, positions: Tensor, initial: Tensor, t: Tensor, lag_time: float, z_index: Tensor, adjacency: Tensor,
-        distance: Tensor,
+        distance: Tensor, rigid: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Predicted end point.
 
@@ -222,7 +225,11 @@ class ConditionedField(nn.Module):
         z_index : Tensor, shape (n_atoms,), int64
             Vocabulary indices.
         adjacency, distance : Tensor, shape (n_atoms, n_atoms)
-            From `bond_graph`.
+            From `bond_graph`. Of atoms cut from a larger molecule `z_index` and `adjacency` go on with the atoms bonded
+            to them, over as many bonds as places have rounds, so that places are those of the whole molecule.
+        rigid : Tensor, shape (n_copies, n_atoms, 3), angstrom, optional
+            Of atoms cut from a larger molecule: what P adds to the best linear guess there (`rigid_shift`). P needs all
+            atoms, so it is not applied to what the network adds.
 
         Returns
         -------
@@ -231,12 +238,13 @@ class ConditionedField(nn.Module):
             Reference lengths, for their own loss.
         """
         place, reference = self.describe(z_index, adjacency, distance)
-        end_point = self.predict(positions, initial, t, lag_time, z_index, distance, place, reference)
+        own = z_index[: positions.size(1)]
+        end_point = self.predict(positions, initial, t, lag_time, own, distance, place, reference, rigid)
         return end_point, reference
 
     def predict(
         self, positions: Tensor, initial: Tensor, t: Tensor, lag_time: float, z_index: Tensor, distance: Tensor,
-        place: Tensor, reference: Tensor,
+        place: Tensor, reference: Tensor, rigid: Optional[Tensor] = None,
     ) -> Tensor:  # fmt: skip
         """`forward` for a molecule that `describe` has described."""
         copies, atoms = positions.size(0), positions.size(1)
@@ -263,11 +271,23 @@ class ConditionedField(nn.Module):
         skip = skip_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         spread = output_scale(t, self.sigma, self.displacement).view(-1, 1, 1)
         observed = initial + skip * (positions - initial)
-        end_point = self.projected(observed + spread * correction, initial)
+        end_point = observed + spread * correction
+        end_point = self.projected(end_point, initial) if rigid is None else end_point + rigid
         if self.refinement is not None:
             shown = end_point
             if not self.conditioned:
                 shown, observed = positions + spread * correction, positions
             refined = self.refinement(scalars, vectors, shown, seen, observed, spread, pairs, table)
-            end_point = self.projected(end_point + spread * refined, initial)
+            end_point = end_point + spread * refined
+            end_point = self.projected(end_point, initial) if rigid is None else end_point
         return end_point
+
+
+def rigid_shift(positions: Tensor, initial: Tensor, t: Tensor, sigma: float, displacement: float) -> Tensor:
+    """What P adds to the best linear guess x_0 + a (x_t - x_0), shape (n_copies, n_atoms, 3), of a whole molecule.
+
+    P is affine, so of P[guess + c_out F] this part is known before the network is evaluated anywhere.
+    """
+    skip = skip_scale(t, sigma, displacement).view(-1, 1, 1)
+    guess = initial + skip * (positions - initial)
+    return remove_rigid_motion(guess, initial) - guess

@@ -6,7 +6,7 @@ same weights.
 """
 
 import copy
-from typing import Tuple
+from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -42,9 +42,11 @@ class SizedField(ConditionedField):
 
     def predict(
         self, positions: Tensor, initial: Tensor, t: Tensor, lag_time: float, z_index: Tensor, distance: Tensor,
-        place: Tensor, reference: Tensor,
+        place: Tensor, reference: Tensor, rigid: Optional[Tensor] = None,
     ) -> Tensor:  # fmt: skip
         """`ConditionedField.predict`."""
         if positions.size(1) < self.pairs_from or not positions.is_cpu:
-            return self.small.predict(positions, initial, t, lag_time, z_index, distance, place, reference)
-        return self.large.predict(positions, initial, t, lag_time, z_index, distance, place, reference)
+            return self.small.predict(
+                positions, initial, t, lag_time, z_index, distance, place, reference, rigid
+            )
+        return self.large.predict(positions, initial, t, lag_time, z_index, distance, place, reference, rigid)

@@ -159,6 +159,11 @@ class PairField(ConditionedField):
         first, second = self.edge_first, self.edge_second
         return [self.radial.means, self.radial.betas, first.weight, first.bias, second.weight, second.bias]
 
+    def describe(self, z_index: Tensor, adjacency: Tensor, distance: Tensor) -> Tuple[Tensor, Tensor]:
+        """`ConditionedField.describe`; reference lengths of stiff pairs only, which is all that is read of them."""
+        place = self.places(z_index, adjacency)[: distance.size(0)]
+        return place, self.places.stiff_length(place, distance)
+
     def table(self, positions: Tensor) -> NeighbourTable:
         """Pairs within the cutoff."""
         return near_pairs(positions, self.cutoff)

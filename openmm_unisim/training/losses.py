@@ -27,15 +27,36 @@ def draw_times(size: int, density: TimeDensity, generator: Generator) -> Tensor:
     return torch.where(choice >= density.start + density.end, u.clamp(1e-4, 1 - 1e-4), t)
 
 
-def end_point_error(predicted: Tensor, end: Tensor, t: Tensor, sigma: float, displacement: float) -> Tensor:
-    """Squared error of the end point in units of its spread, shape (n_copies,)."""
+def end_point_error(
+    predicted: Tensor,
+    end: Tensor,
+    t: Tensor,
+    sigma: float,
+    displacement: float,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Squared error of the end point in units of its spread, shape (n_copies,).
+
+    `weights`, shape (n_atoms,), make it a weighted sum over atoms, 0 leaving one out, instead of their mean: see
+    `data.subgraph`.
+    """
     spread = output_scale(t, sigma, displacement)
-    return (predicted - end).square().mean((1, 2)) / spread.square()
+    error = (predicted - end).square().mean(2)
+    return (error.mean(1) if weights is None else error @ weights) / spread.square()
 
 
-def reference_length_error(reference: Tensor, end: Tensor, distance: Tensor) -> Tensor:
-    """Squared error of the reference lengths of 1-2 and 1-3 pairs, in units of 0.05 angstrom; scalar."""
+def reference_length_error(
+    reference: Tensor, end: Tensor, distance: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Squared error of the reference lengths of 1-2 and 1-3 pairs, in units of 0.05 angstrom; scalar.
+
+    A mean over pairs; with `weights`, shape (n_atoms,), each pair counts as much as its first atom (pairs are counted
+    from either end).
+    """
     stiff = torch.nonzero((distance == 1) | (distance == 2))
     first, second = stiff[:, 0], stiff[:, 1]
     length = (end[:, first] - end[:, second]).norm(dim=-1).mean(0)
-    return ((reference[first, second] - length) / 0.05).square().mean()
+    error = ((reference[first, second] - length) / 0.05).square()
+    if weights is None:
+        return error.mean()
+    return (error @ weights[first]) / weights[first].sum().clamp(min=torch.finfo(error.dtype).tiny)

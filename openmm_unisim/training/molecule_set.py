@@ -3,6 +3,7 @@
 import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from ..model.bond_graph import adjacency_matrix, bond_distance
 
 __all__ = ["MoleculeSet", "TrainingMolecule"]
 
+DRAWN_ATOMS = 200_000  # of the pairs that measure the displacement: some hundred megabytes
 _PROTOCOL = ("environment", "temperature_K", "friction_per_ps", "hydrogen_mass_Da", "constraints")
 
 
@@ -30,21 +32,26 @@ class TrainingMolecule:
     samplers : dict
         Lag time (ps) to its PairSampler.
     z_index : Tensor, shape (n_atoms,), int64
-    adjacency, distance : Tensor, shape (n_atoms, n_atoms)
     """
 
     source: PairSource
     samplers: dict[float, PairSampler]
     z_index: Tensor = field(init=False)
-    adjacency: Tensor = field(init=False)
-    distance: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         numbers = self.source.atomic_numbers
         check_elements(numbers.tolist())
         self.z_index = torch.tensor(vocabulary_lookup())[numbers]
-        self.adjacency = adjacency_matrix(self.source.bonds, len(numbers))
-        self.distance = bond_distance(self.adjacency)
+
+    @cached_property
+    def adjacency(self) -> Tensor:
+        """Shape (n_atoms, n_atoms), as `distance`; made when whole copies are looked at."""
+        return adjacency_matrix(self.source.bonds, self.n_atoms)
+
+    @cached_property
+    def distance(self) -> Tensor:
+        """Bonds between each pair."""
+        return bond_distance(self.adjacency)
 
     @property
     def name(self) -> str:
@@ -158,8 +165,8 @@ class MoleculeSet(Sequence[TrainingMolecule]):
     def displacement(self, lags: Sequence[float], seed: int = 0) -> float:
         """RMS displacement of a coordinate over the lags, angstrom; every molecule and lag counts alike."""
         squares = []
-        samples = max(64, 4096 // (len(self) * len(lags)))
         for molecule in self:
+            samples = min(max(64, 4096 // (len(self) * len(lags))), max(16, DRAWN_ATOMS // molecule.n_atoms))
             for lag in lags:
                 sampler = PairSampler(molecule.source, lag)
                 generator = torch.Generator().manual_seed(seed)

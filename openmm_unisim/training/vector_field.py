@@ -15,10 +15,15 @@ from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
 from .molecule_set import MoleculeSet
 from .stage import Stage
+from .subgraph import SubgraphCutter, SubgraphPart, subgraph_loss
 
 __all__ = ["VectorFieldStage"]
 
 VALIDATION_PAIRS = 512  # in all
+VALIDATION_ATOMS = (
+    100_000  # of one molecule and lag, but at least 32 pairs: seconds of a pass each for a large one
+)
+ATOMS_AT_ONCE = 4096  # 64 copies at most
 _PARTS_OF_TIME = {"start": (0.0, 0.02), "early": (0.02, 0.3), "late": (0.3, 0.98), "end": (0.98, 2.0)}
 
 
@@ -26,7 +31,8 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
     """Trains xhat_1 = E[x_1 | x_t, x_0, t] on pairs of many molecules; see `Stage`.
 
     Each part of a step is one molecule, drawn uniformly, at one lag time, drawn uniformly: batches of one molecule are
-    what the operators want. A part weighs by its atoms.
+    what the operators want. A part weighs by its atoms. Of a molecule of more than `subgraph_atoms` atoms a part is one
+    pair, cut to a subgraph; validation sees whole molecules.
 
     Parameters
     ----------
@@ -61,6 +67,7 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         self.shares_threads = isinstance(self.network, PairField)
         if config.compiled and self.network is self.model:
             self.network = torch.compile(self.model)
+        self.cutters = self._cutters()
         self.held_out = held_out
         self.validation = self._validation_parts()
 
@@ -69,7 +76,22 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         assert isinstance(model, ConditionedField)
         return PairField(model) if self.config.fused and operators_are_built() else model
 
-    def draw(self, generator: Generator) -> Batch:
+    def _cutters(self) -> dict[int, SubgraphCutter]:
+        """Of each large molecule, by its place in the set."""
+        config = self.config
+        return {
+            place: SubgraphCutter(
+                molecule.z_index, molecule.source.bonds, config.model, molecule.source.walkers[0][0],
+                config.environment_radius, config.gradient_radius,
+            )
+            for place, molecule in enumerate(self.molecules)
+            if self._is_large(molecule.n_atoms)
+        }  # fmt: skip
+
+    def _is_large(self, n_atoms: int) -> bool:
+        return 0 < self.config.subgraph_atoms < n_atoms
+
+    def draw(self, generator: Generator) -> Batch | SubgraphPart:
         """Pairs of one molecule."""
         lags = self.config.lags
         chosen = (
@@ -79,8 +101,10 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         )
         lag = lags[0 if len(lags) == 1 else int(torch.randint(len(lags), (), generator=generator))]
         molecule = self.molecules[chosen]
+        cutter = self.cutters.get(chosen)
         size = min(self.config.batch, max(1, self.config.atom_budget // molecule.n_atoms))
-        return self._batch(self.molecules, chosen, lag, size, generator)
+        batch = self._batch(self.molecules, chosen, lag, size if cutter is None else 1, generator)
+        return batch if cutter is None else cutter.draw(batch.pair, batch.t, batch.noise, lag, generator)
 
     def _batch(
         self, molecules: MoleculeSet, chosen: int, lag: float, size: int, generator: Generator
@@ -95,8 +119,14 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         lags = self.config.lags
         size = max(8, VALIDATION_PAIRS // (len(self.held_out) * len(lags)))
         return [
-            self._batch(self.held_out, chosen, lag, size, generator)
-            for chosen in range(len(self.held_out))
+            self._batch(
+                self.held_out,
+                chosen,
+                lag,
+                min(size, max(32, VALIDATION_ATOMS // molecule.n_atoms)),
+                generator,
+            )
+            for chosen, molecule in enumerate(self.held_out)
             for lag in lags
         ]
 
@@ -113,8 +143,11 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         model = self.config.model
         return end_point_error(predicted, batch.pair.end, batch.t, model.sigma, model.displacement)
 
-    def loss(self, part: Batch) -> tuple[Tensor, float]:
+    def loss(self, part: Batch | SubgraphPart) -> tuple[Tensor, float]:
         """Mean loss of a part and its atoms."""
+        if isinstance(part, SubgraphPart):
+            loss = subgraph_loss(self.network, part, self.config.model, self.config.length_weight)
+            return loss, part.share
         predicted, reference = self.predict(self.network, part, self.molecules)
         lengths = reference_length_error(reference, part.pair.end, self.molecules[part.molecule].distance)
         loss = self.error(predicted, part).mean() + self.config.length_weight * lengths
@@ -126,7 +159,8 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         model = self.fast(averaged)
         errors, times, lags = [], [], []
         for whole in self.validation:
-            for part in whole.split(-(-whole.t.numel() // 64)):
+            copies = max(1, min(64, ATOMS_AT_ONCE // self.held_out[whole.molecule].n_atoms))
+            for part in whole.split(-(-whole.t.numel() // copies)):
                 predicted, _ = self.predict(model, part, self.held_out)
                 errors.append(self.error(predicted, part))
                 times.append(part.t)
