@@ -56,7 +56,7 @@ def test_both_commands_end_to_end(tmp_path: Path) -> None:
         ("md ACE-ALA-NME --json /", "it is a folder"),
         ("efficiency no-such-name ACE-ALA-NME", "no-such-name is neither a registered model"),
         ("efficiency ala2 ACE-ALA-NME --platforms Quantum", "no OpenMM platform 'Quantum'"),
-        ("efficiency ala2 ACE-ALA-NME --environment vacuum", "trained in environment 'obc2'"),
+        ("efficiency ala2 ACE-ALA-NME --environment vacuum", "samples environment 'obc2'"),
         ("efficiency ala2 ACE-ALA-NME --seeds 1", "gives no error bar"),
         ("efficiency ala2 ACE-ALA-NME --threads 0", "at least 1"),
         ("efficiency ala2 ACE-ALA-NME --md nowhere.json", "no file 'nowhere.json'"),
