@@ -78,6 +78,8 @@ class VectorFieldConfig(RunConfig):
         ps; 20 ps is below ala2's slowest relaxation (28 ps), so kinetics are still there to be judged.
     lag_times : tuple of float
         ps; several lags, one drawn for each part; the network is told which. Empty: `lag_time` alone.
+    valid_lag_times : tuple of float
+        ps; lags of the validation where they aren't those of the training.
     train_files, valid_files : list of str
         Trajectory or archive files, or patterns (``data/archive/*.obc2.*``), of any number of molecules. Whole walkers
         are held out, not late frames of the same walker.
@@ -112,6 +114,7 @@ class VectorFieldConfig(RunConfig):
     times: TimeDensity = TimeDensity()
     lag_time: float = Field(default=20.0, gt=0)
     lag_times: tuple[float, ...] = ()
+    valid_lag_times: tuple[float, ...] = ()
     train_files: list[str] = []
     valid_files: list[str] = []
     batch: int = Field(default=32, gt=0)
@@ -130,3 +133,8 @@ class VectorFieldConfig(RunConfig):
     def lags(self) -> tuple[float, ...]:
         """All lag times, ps."""
         return self.lag_times or (self.lag_time,)
+
+    @property
+    def valid_lags(self) -> tuple[float, ...]:
+        """Lag times of the validation, ps."""
+        return self.valid_lag_times or self.lags

@@ -42,14 +42,14 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
     """
 
     settings_free_to_change: ClassVar[frozenset[str]] = frozenset(
-        {"train_files", "valid_files", "model", "compiled", "fused", "start_from"}
+        {"train_files", "valid_files", "valid_lag_times", "model", "compiled", "fused", "start_from"}
     )
 
     def __init__(self, config: VectorFieldConfig, saved: dict[str, Any] | None = None) -> None:
         self.molecules = MoleculeSet.load(config.train_files, config.lags, config.start_noise)
         if not config.unlisted:
             self.molecules.require_training()
-        held_out = MoleculeSet.load(config.valid_files or config.train_files[-1:], config.lags)
+        held_out = MoleculeSet.load(config.valid_files or config.train_files[-1:], config.valid_lags)
         held_out.refuse_tests()
         hashes = self.molecules.hashes
         if saved is None:
@@ -116,7 +116,7 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
     def _validation_parts(self) -> list[Batch]:
         """Fixed parts of every held-out molecule and lag."""
         generator = Generator().manual_seed(12345)
-        lags = self.config.lags
+        lags = self.config.valid_lags
         size = max(8, VALIDATION_PAIRS // (len(self.held_out) * len(lags)))
         return [
             self._batch(
@@ -169,6 +169,8 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         found = {"valid": float(error.mean())}
         for name, (low, high) in _PARTS_OF_TIME.items():
             found[f"valid_{name}"] = float(error[(t >= low) & (t < high)].mean())
-        if len(self.config.lags) > 1:
-            found |= {f"valid_lag_{value:g}": float(error[lag == value].mean()) for value in self.config.lags}
+        if len(self.config.valid_lags) > 1:
+            found |= {
+                f"valid_lag_{value:g}": float(error[lag == value].mean()) for value in self.config.valid_lags
+            }
         return found

@@ -53,6 +53,10 @@ def test_parts_draw_molecules_and_lags_within_the_atom_budget(walker, other_walk
     assert seen == {(0, 5.0), (0, 10.0), (1, 5.0), (1, 10.0)}
     figures = stage.validate(stage.model)
     assert {"valid", "valid_lag_5", "valid_lag_10"} <= set(figures)
+    single = VectorFieldStage(
+        config_of(walker, valid_lag_times=[5.0, 10.0])
+    )  # the same pairs, trained on one lag
+    assert {part.lag_time for part in single.validation} == {5.0, 10.0} and single.config.lags == (5.0,)
 
 
 def test_a_mixed_run_resumes_exactly(walker, other_walker, tmp_path):
