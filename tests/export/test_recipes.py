@@ -1,5 +1,6 @@
 """The scripts that rebuild shipped weights: they parse, name what exists, and go on where they were stopped."""
 
+import json
 import os
 import re
 import shutil
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from openmm_unisim.data.plan import DataPlan
 from openmm_unisim.pretrained.registry import FOLDER, registered_models
 from openmm_unisim.training.config import VectorFieldConfig
+from openmm_unisim.training.guidance_config import GuidanceConfig
 
 RECIPES = sorted(FOLDER.glob("*/rebuild.sh"))
+CONFIGURATIONS = {"vector-field": VectorFieldConfig, "guidance": GuidanceConfig, "plan": DataPlan}
 LIMIT = 30_000_000  # bytes of everything shipped
 FAKE = """#!/bin/bash
 echo "$(basename "$0") $*" >> commands.log
@@ -50,13 +54,14 @@ def test_recipes_name_what_exists_and_what_they_made(script: Path):
     text = script.read_text()
     assert os.access(script, os.X_OK) and text.rstrip().endswith("once register register")
     for name in re.findall(r'"\$HERE/([^"]+\.json)"', text):
-        VectorFieldConfig.model_validate_json((script.parent / name).read_text())
+        content = (script.parent / name).read_text()
+        CONFIGURATIONS[json.loads(content).get("kind", "plan")].model_validate_json(content)
     for name in re.findall(r"(?<![\w/$])(?:openmm_unisim|tools|data|checkpoints)/[\w./-]+", text):
         assert (FOLDER.parents[1] / name).exists(), name
     made: set[str] = set()
     for line in (line for line in text.splitlines() if line.startswith("once ")):
         used = set(re.findall(r'"\$RUNS/([^"]+)"', line))
-        output = re.search(r'--output "\$RUNS/([^"]+)"', line)
+        output = re.search(r'(?:--output| cp "\S+") "\$RUNS/([^"]+)"', line)
         used -= {output[1]} if output else set()
         assert all(any(name == path or name.startswith(path + "/") for path in made) for name in used), line
         made |= {output[1]} if output else set()
