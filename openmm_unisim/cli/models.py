@@ -45,33 +45,21 @@ def models(
 
 
 def _overview(rows: list[tuple[str, "ModelMetadata", int]]):  # type: ignore[no-untyped-def]
-    """A table with one line a model."""
-    from openmm.app import Element
+    """A table with one line a model, narrow enough for 80 columns."""
     from rich.table import Table
 
     table = Table(title="Registered models")
-    for heading in (
-        "name",
-        "lag",
-        "trained on",
-        "environment",
-        "force field",
-        "temperature",
-        "elements",
-        "MB",
-    ):
-        table.add_column(heading, overflow="fold")
+    for heading, whole in (("name", True), ("lag", True), ("trained on", False), ("environment", False), ("K", True),
+                           ("MB", True)):  # fmt: skip
+        table.add_column(heading, no_wrap=whole)
     for name, metadata, size in rows:
-        low, high = metadata.temperature_range_K
         table.add_row(
             name,
             f"{metadata.lag_time_ps:g} ps",
             metadata.training_data.split(f", {metadata.environment}")[0],
             metadata.environment
             + (f", guided to {metadata.guidance_environment}" if metadata.guidance_environment else ""),
-            metadata.force_field,
-            f"{metadata.training_temperature_K:g} K ({low:g} to {high:g})",
-            " ".join(Element.getByAtomicNumber(number).symbol for number in metadata.elements),
+            f"{metadata.training_temperature_K:g}",
             f"{size / 1e6:.1f}",
         )
     return table
