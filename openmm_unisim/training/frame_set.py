@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.label_file import labels_of, read_progress
 from ..data.molecule_list import listed, require_split
-from ..data.stretches import read_attributes, read_stretches
+from ..data.stretches import read_stretches
 from ..elements import check_elements, vocabulary_lookup
 from ..errors import DataError
 from ..model.bond_graph import adjacency_matrix, bond_distance
@@ -131,8 +131,9 @@ class FrameSet:
         found: list[Frames] = []
         hashes = {}
         for path in expand(patterns):
-            if path in leave or not read_attributes(path).get("reversible", True):
+            if path in leave:
                 continue
+            # the file's own `reversible` isn't asked: an archive's is that of its first stretch
             stretches = [stretch for stretch in read_stretches(path) if stretch.reversible]
             if not stretches or not sum(len(stretch.positions) for stretch in stretches):
                 continue
