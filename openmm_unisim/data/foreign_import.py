@@ -59,7 +59,15 @@ class ForeignMD:
             if not file.is_file():
                 raise DataError(f"There is no file '{file}'; check the path.")
         settings = asdict(self) | {"topology": "", "trajectories": ""}
-        return {"settings": settings, "files": [[file.name, sha256_of_file(file)] for file in files]}
+        hashes = [sha256_of_file(file) for file in files]
+        for k, digest in enumerate(hashes[1:]):
+            before = hashes[1:].index(digest)
+            if before < k:  # the last trajectory is held out: it would be trained on, too
+                raise DataError(
+                    f"'{self.trajectories[k]}' and '{self.trajectories[before]}' are the same file (SHA-256); give "
+                    "each trajectory once."
+                )
+        return {"settings": settings, "files": [[file.name, digest] for file, digest in zip(files, hashes)]}
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class PretrainStage(Stage[PretrainConfig]):
     """Trains energy heads on the conditioned field's trunk, forces being -dE/dx; see `Stage`.
 
     A part is copies of one molecule for one head, all at t = 0 or all at t = 1. The head is drawn by its share, then
-    the molecule uniformly among those that the head has labels of. A part weighs by its atoms. Energies aren't trained
+    one of its files uniformly: a molecule's labels, or for denoising MD of a molecule in one environment, so that a
+    molecule given in two environments is drawn twice as often. A part weighs by its atoms. Energies aren't trained
     on: each source has a zero of its own, and a frame's 3 n_atoms forces say more than its energy.
 
     Parameters

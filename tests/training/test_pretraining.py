@@ -79,6 +79,18 @@ def test_an_archive_that_begins_with_restarts_gives_its_equilibrium_frames(walke
     assert not FrameSet.load_equilibrium([str(path)], "denoising", 100).by_head["denoising"]
 
 
+def test_held_out_files_are_left_out_however_they_are_spelt(config, walker, tmp_path, monkeypatch):
+    train, held = config.label_files[0], config.valid_label_files[0]
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(Path(walker).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    labels = FrameSet.load([train, held], ["mmff94"], [f"./{Path(held).name}"])
+    assert labels.names == ["methane"] and set(labels.hashes) == {Path(train).name}
+    assert not FrameSet.load_equilibrium([str(walker)], "denoising", 9, ["copy.h5"]).by_head["denoising"]
+    with pytest.raises(DataError, match="absent"):
+        FrameSet.load([train], ["mmff94"], ["absent.h5"])
+
+
 def test_parts_hold_one_head_one_molecule_one_end_of_time_and_unit_noise(config):
     stage = PretrainStage(config)
     drawn = [stage.draw(torch.Generator().manual_seed(seed)) for seed in range(40)]
