@@ -34,7 +34,9 @@ class Piece(NamedTuple):
 
 
 def hold_out(pieces: Sequence[Piece], lag_frames: int) -> tuple[list[Piece], list[Piece], str]:
-    """Divide pieces: the last of several trajectories is held out, of a single one about a tenth.
+    """Divide pieces: of several trajectories one is held out, of a single one about a tenth.
+
+    It is the last, so that a user can choose, but for one that has more than half of all frames: then the shortest.
 
     A single trajectory that was restarted gives whole stretches, the last ones that aren't too large; one that
     wasn't, or of too few or too short stretches, gives the end of its longest, after a gap.
@@ -57,11 +59,12 @@ def hold_out(pieces: Sequence[Piece], lag_frames: int) -> tuple[list[Piece], lis
     DataError
         If a part is left without pairs.
     """
-    last = pieces[-1].walker
-    if last != pieces[0].walker:
-        train = [piece for piece in pieces if piece.walker != last]
-        held = [piece for piece in pieces if piece.walker == last]
-        statement = "the last trajectory is held out"
+    if pieces[-1].walker != pieces[0].walker:
+        one = _whole_trajectory(pieces, lag_frames)
+        train = [piece for piece in pieces if piece.walker != one]
+        held = [piece for piece in pieces if piece.walker == one]
+        which = "the last trajectory" if one == pieces[-1].walker else f"trajectory {one + 1}, a short one,"
+        statement = f"{which} is held out"
     elif chosen := _whole_stretches(pieces, lag_frames):
         train = [piece for k, piece in enumerate(pieces) if k not in chosen]
         held = [pieces[k] for k in sorted(chosen)]
@@ -81,6 +84,19 @@ def hold_out(pieces: Sequence[Piece], lag_frames: int) -> tuple[list[Piece], lis
 
 def _pairs(pieces: Sequence[Piece], lag_frames: int) -> int:
     return sum(max(0, len(piece.frames) - lag_frames) for piece in pieces)
+
+
+def _whole_trajectory(pieces: Sequence[Piece], lag_frames: int) -> int:
+    """The last, or, if that has most of all frames, the shortest that holds enough pairs."""
+    parts: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        parts.setdefault(piece.walker, []).append(piece)
+    frames = {walker: sum(len(piece.frames) for piece in part) for walker, part in parts.items()}
+    last = pieces[-1].walker
+    enough = [walker for walker, part in parts.items() if _pairs(part, lag_frames) >= FEWEST_PAIRS]
+    if 2 * frames[last] <= sum(frames.values()) or not enough:
+        return last
+    return min(enough, key=lambda walker: (frames[walker], -walker))
 
 
 def _whole_stretches(pieces: Sequence[Piece], lag_frames: int) -> set[int]:

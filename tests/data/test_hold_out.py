@@ -39,6 +39,13 @@ def test_of_several_trajectories_the_last_is_held_out():
     assert (sizes(train), sizes(held)) == ([200, 40], [90]) and "last trajectory" in statement
 
 
+def test_a_last_trajectory_that_is_most_of_all_is_trained_on():
+    train, held, statement = hold_out(pieces(20, 80, 60, 320, walkers=(0, 1, 1, 2)), 5)
+    assert (sizes(train), sizes(held)) == ([20, 320], [80, 60])
+    assert statement == "trajectory 2, a short one, is held out"
+    assert sizes(hold_out(pieces(200, 200, walkers=(0, 1)), 5)[0]) == [200]
+
+
 def test_too_few_pairs_are_refused():
     with pytest.raises(DataError, match="to train on"):
         hold_out(pieces(60), 10)
