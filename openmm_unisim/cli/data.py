@@ -135,9 +135,20 @@ def archive(
     """Keep positions every 5 ps (10 ps where that is too large) at 0.001 nm, one file a molecule and environment."""
     from ..data.archive import write_within
     from ..data.manifest import Manifest, archive_groups, describe
+    from ..errors import DataError
 
+    if not (folder / "manifest.json").is_file():
+        raise DataError(
+            f"There is no '{folder / 'manifest.json'}'; make one of the files in the folder with `openmm-unisim data "
+            f"check {folder} --manifest {folder / 'manifest.json'}`, or check the path."
+        )
     names = {entry.name for entry in _entries(split, "all")}
     groups = archive_groups(Manifest(folder / "manifest.json"), names)
+    if not groups:
+        raise DataError(
+            f"'{folder / 'manifest.json'}' names no complete trajectory of split '{split}' that passed its checks; "
+            "look with `openmm-unisim data check`, or give another --split."
+        )
     written = write_within(groups, output, total_mb, each_mb)
     book = Manifest(output / "manifest.json")
     for name, (spacing, size) in written.items():

@@ -1,5 +1,6 @@
 """`openmm-unisim train finetune`: shipped weights, a user's own MD."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,11 +50,17 @@ def finetune(
     from .._plugin import operators_are_built
     from ..data.foreign import StatedProtocol
     from ..data.foreign_import import ForeignMD, import_md
+    from ..errors import ConfigError
     from ..pretrained.registry import resolve_weights
-    from ..training.finetune import FinetuneSettings, differences, finetune_config, read_base, write_config
+    from ..training.finetune import FinetuneSettings, differences, finetune_config, read_base, written_config
     from ..training.vector_field import VectorFieldStage
     from .train import run_stage
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # every process would import into one folder
+        raise ConfigError(
+            "`train finetune` imports the MD and can't run under torchrun; begin without it, then go on with "
+            f"`torchrun ... train vector-field {output}/config.json --output {output}`."
+        )
     weights = read_base(resolve_weights(base))
     lags = tuple(lag_time or weights.lag_times)
     said = StatedProtocol(temperature, environment, force_field, friction, hydrogen_mass, constraints)
@@ -63,9 +70,9 @@ def finetune(
         print(note)
     settings = FinetuneSettings(steps=steps, learning_rate=learning_rate, batch=batch, seed=seed)
     config = finetune_config(weights, data, lags, settings)
-    write_config(config, output)
     torch_threads = 1 if operators_are_built() else threads
-    run_stage(VectorFieldStage, config, output, threads, tensorboard, torch_threads)
+    with written_config(config, output):
+        run_stage(VectorFieldStage, config, output, threads, tensorboard, torch_threads)
     print(
         f"Next: openmm-unisim calibrate {output} --output {output}/weights.safetensors, then\n"
         f"      openmm-unisim export {output}/weights.safetensors --output {data.name}.unisim.pt"

@@ -22,17 +22,19 @@ def molecule_of_frames(attributes: dict[str, Any], parameters: Path) -> Molecule
     Parameters
     ----------
     attributes : dict
-        Of the file.
+        Of the file: `molecule`, what was asked for, or `name` (files of `train finetune` have that one only).
     parameters : Path
         Folder of small molecules' Amber files (`load_entry`).
 
     Raises
     ------
     DataError
-        If it has other atoms than the frames.
+        If it is unnamed or unknown, or has other atoms than the frames.
     """
     entries = {entry.name: entry for entry in listed()}
-    name = attributes["molecule"]
+    name = str(attributes.get("molecule") or attributes.get("name") or "")
+    if not name:
+        raise DataError("These frames don't say which molecule they are of; give files of this program.")
     molecule = load_entry(entries[name], parameters) if name in entries else load_molecule(name)
     if molecule.atomic_numbers.tolist() != list(attributes["atomic_numbers"]):
         raise DataError(f"'{name}' has other atoms now than these frames; restore the structure.")

@@ -12,7 +12,7 @@ from ..provenance import provenance, sha256_of_file
 from ..stereo import handedness, stereocentres
 from . import archive
 from .foreign import ForeignWalker, StatedProtocol, read_walker
-from .hold_out import hold_out
+from .hold_out import Piece, hold_out
 from .molecule_choice import ChosenMolecule, choose_molecule
 from .molecule_list import require_split
 
@@ -59,7 +59,15 @@ class ForeignMD:
             if not file.is_file():
                 raise DataError(f"There is no file '{file}'; check the path.")
         settings = asdict(self) | {"topology": "", "trajectories": ""}
-        return {"settings": settings, "files": [[file.name, sha256_of_file(file)] for file in files]}
+        hashes = [sha256_of_file(file) for file in files]
+        for k, digest in enumerate(hashes[1:]):
+            before = hashes[1:].index(digest)
+            if before < k:  # the last trajectory is held out: it would be trained on, too
+                raise DataError(
+                    f"'{self.trajectories[k]}' and '{self.trajectories[before]}' are the same file (SHA-256); give "
+                    "each trajectory once."
+                )
+        return {"settings": settings, "files": [[file.name, digest] for file, digest in zip(files, hashes)]}
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,11 @@ def import_md(given: ForeignMD, folder: Path) -> ImportedMD:
     spacing, protocol = _common(walkers, given)
     spacing = _fitted_spacing(given.lag_times, spacing)
     _check_handedness(walkers, chosen)
-    train, held, statement = hold_out(
-        [walker.stretches for walker in walkers], round(max(given.lag_times) / spacing)
-    )
+    train, held, statement = hold_out(_pieces(walkers, given), round(max(given.lag_times) / spacing))
     metadata = _metadata(chosen, protocol, spacing, walkers)
     for target, part in ((folder / TRAIN, train), (folder / HELD_OUT, held)):
-        reversible = [_reversible(walkers[k], given) for k, _ in part]
-        archive.write_frames(target, [frames for _, frames in part], reversible, metadata)
+        reversible = [piece.reversible for piece in part]
+        archive.write_frames(target, [piece.frames for piece in part], reversible, metadata)
     notes = _notes(chosen, walkers, statement, train, held, spacing)
     _write(done, {"request": request, "name": name, "notes": notes, "provenance": provenance()})
     return ImportedMD(folder / TRAIN, folder / HELD_OUT, name, notes)
@@ -169,8 +175,13 @@ def _check_handedness(walkers: Sequence[ForeignWalker], chosen: ChosenMolecule) 
                 )
 
 
-def _reversible(walker: ForeignWalker, given: ForeignMD) -> bool:
-    return given.equilibrium if walker.reversible is None else walker.reversible[0]
+def _pieces(walkers: Sequence[ForeignWalker], given: ForeignMD) -> list[Piece]:
+    """All stretches, each with what is known of it: an archive holds both kinds."""
+    found = []
+    for k, walker in enumerate(walkers):
+        flags = walker.reversible or [given.equilibrium] * len(walker.stretches)
+        found += [Piece(k, frames, flag) for frames, flag in zip(walker.stretches, flags, strict=True)]
+    return found
 
 
 def _metadata(
@@ -195,9 +206,9 @@ def _metadata(
 
 def _notes(
     chosen: ChosenMolecule, walkers: Sequence[ForeignWalker], statement: str,
-    train: Sequence[Any], held: Sequence[Any], spacing: float,
+    train: Sequence[Piece], held: Sequence[Piece], spacing: float,
 ) -> tuple[str, ...]:  # fmt: skip
-    sizes = [sum(len(frames) for _, frames in part) * spacing / 1000 for part in (train, held)]
+    sizes = [sum(len(piece.frames) for piece in part) * spacing / 1000 for part in (train, held)]
     first = f"{chosen.molecule.name}: {len(chosen.atoms)} atoms"
     if chosen.left_out:
         first += f"; left out: {chosen.left_out}"

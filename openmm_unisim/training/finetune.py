@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,13 @@ from pydantic import ValidationError
 
 from ..data.foreign_import import ImportedMD
 from ..data.stretches import read_attributes
-from ..errors import CheckpointError, ConfigError, OutputError
+from ..errors import CheckpointError, ConfigError, OutputError, UniSimError
 from ..model.checkpoint import read_header
 from ..model.conditioned import ConditionedConfig
 from .config import TimeDensity, VectorFieldConfig
 from .run_state import read_run
 
-__all__ = ["BaseWeights", "FinetuneSettings", "differences", "finetune_config", "read_base", "write_config"]
+__all__ = ["BaseWeights", "FinetuneSettings", "differences", "finetune_config", "read_base", "written_config"]
 
 SAMPLES = 16  # of a step, at least; a smaller batch's gradient is mostly noise
 
@@ -142,7 +144,7 @@ def finetune_config(
         ) from error
 
 
-def write_config(config: VectorFieldConfig, folder: Path) -> Path:
+def _write_config(config: VectorFieldConfig, folder: Path) -> Path:
     """Write the configuration into the run's folder, as `train vector-field` reads it."""
     path = folder / "config.json"
     try:
@@ -151,6 +153,27 @@ def write_config(config: VectorFieldConfig, folder: Path) -> Path:
     except OSError as error:
         raise OutputError(f"'{path}' can't be written ({error}); choose a writable --output.") from error
     return path
+
+
+@contextmanager
+def written_config(config: VectorFieldConfig, folder: Path) -> Iterator[None]:
+    """Write the configuration for a run within; a run that is refused leaves what was there before.
+
+    Refused is a run that raises a named error before it saved anything.
+    """
+    path, state = folder / "config.json", folder / "run.safetensors"
+    before = path.read_bytes() if path.is_file() else None
+    saved = state.stat().st_mtime_ns if state.is_file() else None
+    _write_config(config, folder)
+    try:
+        yield
+    except UniSimError:
+        if saved == (state.stat().st_mtime_ns if state.is_file() else None):
+            if before is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(before)
+        raise
 
 
 def differences(base: BaseWeights, data: ImportedMD) -> list[str]:

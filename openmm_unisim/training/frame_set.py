@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.label_file import labels_of, read_progress
 from ..data.molecule_list import listed, require_split
-from ..data.stretches import read_attributes, read_stretches
+from ..data.stretches import read_stretches
 from ..elements import check_elements, vocabulary_lookup
 from ..errors import DataError
 from ..model.bond_graph import adjacency_matrix, bond_distance
@@ -101,14 +101,15 @@ class FrameSet:
         Parameters
         ----------
         patterns, without : sequence of str
-            Files, and those of them to leave out.
+            Files, and those to leave out; they are known by their SHA-256, however their paths are spelt.
         sources : sequence of str
         """
-        leave = set(expand(without))
+        leave = _hashes(without)
         by_head: dict[str, list[Frames]] = {source: [] for source in sources}
         hashes, failed = {}, 0
         for path in expand(patterns):
-            if path in leave:
+            digest = _sha256(path)
+            if digest in leave:
                 continue
             present = read_progress(Path(path))[1]
             for source in sources:
@@ -119,7 +120,7 @@ class FrameSet:
                 shape = Shape.of(labels.attributes)
                 positions = torch.from_numpy(labels.positions * np.float32(ANGSTROM_PER_NM))
                 by_head[source].append(Frames(shape, positions, torch.from_numpy(labels.forces)))
-            hashes[Path(path).name] = sha256_of_file(path)
+            hashes[Path(path).name] = digest
         return cls(by_head, hashes, failed)
 
     @classmethod
@@ -127,12 +128,14 @@ class FrameSet:
         cls, patterns: Sequence[str], head: str, frames: int, without: Sequence[str] = ()
     ) -> "FrameSet":
         """Read trajectory or archive files, `frames` evenly spaced frames of equilibrium dynamics of each."""
-        leave = set(expand(without))
+        leave = _hashes(without)
         found: list[Frames] = []
         hashes = {}
         for path in expand(patterns):
-            if path in leave or not read_attributes(path).get("reversible", True):
+            digest = _sha256(path)
+            if digest in leave:
                 continue
+            # the file's own `reversible` isn't asked: an archive's is that of its first stretch
             stretches = [stretch for stretch in read_stretches(path) if stretch.reversible]
             if not stretches or not sum(len(stretch.positions) for stretch in stretches):
                 continue
@@ -142,7 +145,7 @@ class FrameSet:
             )
             kept = torch.from_numpy(positions[chosen] * np.float32(ANGSTROM_PER_NM))
             found.append(Frames(Shape.of(stretches[0].attributes), kept))
-            hashes[Path(path).name] = sha256_of_file(path)
+            hashes[Path(path).name] = digest
         return cls({head: found}, hashes)
 
     @property
@@ -192,3 +195,14 @@ class FrameSet:
             for head, group in self.by_head.items()
         }
         return FrameSet(by_head, self.hashes, self.failed)
+
+
+def _hashes(patterns: Sequence[str]) -> set[str]:
+    return {_sha256(path) for path in expand(patterns)}
+
+
+def _sha256(path: str) -> str:
+    try:
+        return sha256_of_file(path)
+    except OSError as error:
+        raise DataError(f"'{path}' can't be read ({error.strerror}); check the path.") from error

@@ -4,6 +4,7 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -178,7 +179,9 @@ def expand(patterns: Sequence[str]) -> list[str]:
     """Files that patterns stand for, sorted, each once; a pattern without a match is a DataError."""
     found: set[str] = set()
     for pattern in patterns:
-        matches = glob.glob(pattern) if glob.has_magic(pattern) else [pattern]
+        # a file's own name comes first: 'fg[1]/train.h5' is one
+        plain = Path(pattern).is_file() or not glob.has_magic(pattern)
+        matches = [pattern] if plain else glob.glob(pattern)
         if not matches:
             raise DataError(f"No file matches '{pattern}'; make the data first (docs/data.md).")
         found.update(matches)

@@ -73,7 +73,7 @@ class BatchGradients:
 
 def _pieces(parts: Sequence[Any], threads: int) -> list[Any]:
     """The parts, cut further (where they can be) if there are fewer of them than threads."""
-    if len(parts) >= threads or not hasattr(parts[0], "split"):
+    if len(parts) >= threads:
         return list(parts)
     each = -(-threads // len(parts))
-    return [piece for part in parts for piece in part.split(each)]
+    return [piece for part in parts for piece in (part.split(each) if hasattr(part, "split") else [part])]

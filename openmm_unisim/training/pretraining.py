@@ -47,7 +47,8 @@ class PretrainStage(Stage[PretrainConfig]):
     """Trains energy heads on the conditioned field's trunk, forces being -dE/dx; see `Stage`.
 
     A part is copies of one molecule for one head, all at t = 0 or all at t = 1. The head is drawn by its share, then
-    the molecule uniformly among those that the head has labels of. A part weighs by its atoms. Energies aren't trained
+    one of its files uniformly: a molecule's labels, or for denoising MD of a molecule in one environment, so that a
+    molecule given in two environments is drawn twice as often. A part weighs by its atoms. Energies aren't trained
     on: each source has a zero of its own, and a frame's 3 n_atoms forces say more than its energy.
 
     Parameters
@@ -80,6 +81,7 @@ class PretrainStage(Stage[PretrainConfig]):
         molecules = FrameSet.load(config.valid_label_files, sources)
         labels.require_training()
         molecules.refuse_tests()
+        _require_data(labels.by_head)  # before anything is measured in a head's scale
         labels, late = labels.held_out(config.held_out_frames)
         measured = saved.get("scales_kJ_per_mol_nm") or labels.scales()
         by_head = labels.scaled(measured).by_head
@@ -95,11 +97,7 @@ class PretrainStage(Stage[PretrainConfig]):
             by_head |= frames.by_head
             self.judges["denoising"] = held
             hashes |= frames.hashes | held.hashes
-        for head, group in by_head.items():
-            if not group:
-                raise DataError(
-                    f"There are no training data for the head '{head}'; give files, or leave it out of heads."
-                )
+            _require_data(frames.by_head)
         self.training = FrameSet(by_head, hashes)
         self.scales = measured | {DENOISING: 1.0}
         self.record = {
@@ -192,6 +190,14 @@ class PretrainStage(Stage[PretrainConfig]):
                 size += float(part.targets.square().sum())
                 count += part.targets.numel()
         return (error / count) ** 0.5, (size / count) ** 0.5
+
+
+def _require_data(by_head: dict[str, list[Frames]]) -> None:
+    for head, group in by_head.items():
+        if not group:
+            raise DataError(
+                f"There are no training data for the head '{head}'; give files, or leave it out of heads."
+            )
 
 
 def _main(figures: dict[str, float]) -> float:

@@ -21,6 +21,7 @@ from openmm_unisim.data import archive
 from openmm_unisim.data.generate import GenerateConfig, generate
 from openmm_unisim.errors import CheckpointError, ConfigError, DataError
 from openmm_unisim.simulation.reference import ReferenceJump
+from tests.foreign_md import write_pdb
 from tests.toy_models import write_toy
 
 SPACING = 0.02  # ps
@@ -75,6 +76,21 @@ def test_files_are_grouped_by_molecule_and_environment_and_archived_ones_are_the
     lengths = [np.linalg.norm(one.frames[:, 0] - one.frames[:, 4], axis=1) for one in (raw, kept)]
     assert np.abs(lengths[0] - lengths[1]).max() < 2e-3
     assert kept.starts(3).shape == (3, 19, 3) and np.array_equal(kept.starts(300), kept.frames)
+
+
+def test_a_judge_is_found_by_the_molecules_name_however_it_was_typed(folder, tmp_path):
+    short = GenerateConfig(
+        "ACE-GLY-NME", "vacuum", 5 * SPACING / 1000, 3, frame_spacing=SPACING, scramble_time=0.0,
+        equilibration_time=0.1,
+    )  # fmt: skip
+    typed = generate(short, tmp_path / "typed.h5")
+    (found,) = find_judges([folder, typed])
+    assert found.molecule == "ACE-G-NME" and len(found.paths) == 3
+    assert find_judges([typed])[0].read(tmp_path).split == "train"
+    molecule = find_judges([typed])[0].read(tmp_path).molecule
+    own = write_pdb(tmp_path / "mine.pdb", molecule.topology, molecule.positions)
+    judge = find_judges([generate(replace(short, molecule=str(own)), tmp_path / "own.h5")])[0].read(tmp_path)
+    assert len(judge.molecule.positions) == 19
 
 
 def test_a_killed_run_goes_on_to_the_same_frames(judge, model, tmp_path):

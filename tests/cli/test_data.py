@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from openmm_unisim.cli.main import app
+from openmm_unisim.data.manifest import Manifest
 from openmm_unisim.data.pairs import PairSource
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,14 @@ def test_run_check_and_archive(tmp_path):
     source = PairSource.load([tmp_path / "archive" / "ethane.vacuum.300K.h5"])
     assert source.frame_spacing == 5.0 and source.walkers[0].shape == (8, 8, 3)
     assert (tmp_path / "archive" / "manifest.json").is_file()
+
+
+def test_an_archive_of_nothing_is_refused(tmp_path):
+    absent = call("data", "archive", tmp_path / "absent", "--output", tmp_path / "archive")
+    assert absent.exit_code == 2 and "openmm-unisim data check" in absent.output
+    Manifest(tmp_path / "manifest.json").write()
+    empty = call("data", "archive", tmp_path, "--output", tmp_path / "archive")
+    assert empty.exit_code == 2 and "no complete trajectory of split 'train'" in empty.output
 
 
 def test_the_plan_of_the_repository_is_valid_and_train_only():

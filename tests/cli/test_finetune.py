@@ -88,6 +88,29 @@ def test_the_end_of_a_single_trajectory_is_held_out_after_a_gap(given: Path, tmp
     assert train.attributes["sources"][0]["file"] == "1.xtc"
 
 
+def test_a_refused_command_leaves_the_configuration_of_the_run(given: Path, tmp_path: Path) -> None:
+    output = tmp_path / "fg[1]"  # our own path is no pattern
+    assert run(given, output).exit_code == 0
+    before = (output / "config.json").read_bytes()
+    for more in ([], ["--steps", "5", "--seed", "7"]):
+        assert run(given, output, *more).exit_code == 2
+        assert (output / "config.json").read_bytes() == before
+    assert run(given, output, "--steps", "5").exit_code == 0
+    assert json.loads((output / "config.json").read_text())["steps"] == 5
+
+
+def test_torchrun_is_refused(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = run(given, tmp_path / "run")
+    assert result.exit_code == 2 and "train vector-field" in result.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_trajectory_given_twice_is_refused(given: Path, tmp_path: Path) -> None:
+    (tmp_path / "3.xtc").write_bytes((given / "1.xtc").read_bytes())
+    result = run(given, tmp_path / "run", "--trajectory", str(tmp_path / "3.xtc"))
+    assert result.exit_code == 2 and "are the same file" in result.stderr
+
+
 def test_frames_at_equilibrium_are_reversed(given: Path, tmp_path: Path) -> None:
     assert run(given, tmp_path, "--equilibrium").exit_code == 0
     assert archive.read(tmp_path / "data" / "train.h5").reversible == [True]

@@ -44,5 +44,9 @@ def test_the_molecule_that_a_file_names():
     numbers = load_molecule("ACE-ALA-NME").atomic_numbers.tolist()
     found = molecule_of_frames({"molecule": "ACE-ALA-NME", "atomic_numbers": numbers}, Path("none"))
     assert len(found.positions) == 22
+    imported = molecule_of_frames({"name": "ACE-A-NME", "atomic_numbers": numbers}, Path("none"))
+    assert imported.name == "ACE-A-NME"  # `train finetune` writes no `molecule`
+    with pytest.raises(DataError, match="which molecule"):
+        molecule_of_frames({"atomic_numbers": numbers}, Path("none"))
     with pytest.raises(DataError, match="other atoms now"):
         molecule_of_frames({"molecule": "ACE-ALA-NME", "atomic_numbers": numbers[1:]}, Path("none"))

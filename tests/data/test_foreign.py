@@ -6,7 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from openmm_unisim.data import archive
 from openmm_unisim.data.foreign import StatedProtocol, read_walker
+from openmm_unisim.data.foreign_import import ForeignMD, import_md
 from openmm_unisim.data.generate import GenerateConfig, generate
 from openmm_unisim.data.molecule_choice import choose_molecule
 from openmm_unisim.data.wholeness import make_whole, walk_bonds
@@ -118,6 +120,22 @@ def test_files_of_ours_say_everything_themselves(given, tmp_path):
     generate(dataclasses.replace(config, molecule="ACE-GLY-NME"), tmp_path / "other.h5")
     with pytest.raises(DataError, match="other atoms or bonds"):
         read_walker(tmp_path / "other.h5", chosen)
+
+
+def test_an_archive_keeps_what_it_says_of_each_stretch(given, tmp_path):
+    """Equilibrium dynamics first, restarts behind it: those stay drawn forward only."""
+    molecule, _ = given
+    attributes = {
+        "name": molecule.name, "atomic_numbers": molecule.atomic_numbers.tolist(), "bonds": molecule.bonds.tolist(),
+        "frame_spacing_ps": 1.0, **SAID,
+    }  # fmt: skip
+    stretches = [frames(molecule, size, size) for size in (120, 21, 22, 23)]
+    archive.write_frames(tmp_path / "both.h5", stretches, [True, False, False, False], attributes)
+    _, topology = dipeptide(tmp_path)
+    made = import_md(ForeignMD(topology, (tmp_path / "both.h5",), (2.0,)), tmp_path / "data")
+    train, held = archive.read(made.train), archive.read(made.held_out)
+    assert [len(part) for part in train.stretches] == [120, 21] and train.reversible == [True, False]
+    assert [len(part) for part in held.stretches] == [22, 23] and held.reversible == [False, False]
 
 
 def test_a_protocol_is_complete_or_its_gaps_are_named(tmp_path):

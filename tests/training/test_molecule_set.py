@@ -37,8 +37,12 @@ def test_files_are_sorted_by_molecule(walker, other_walker):
 
 def test_patterns_name_files(walker, tmp_path):
     assert expand([str(walker.parent / "*.h5"), str(walker)]) == [str(walker)]
+    odd = tmp_path / "fg[1].h5"
+    odd.touch()
+    (tmp_path / "fg1.h5").touch()
+    assert expand([str(odd)]) == [str(odd)]
     with pytest.raises(DataError, match="No file matches"):
-        expand([str(tmp_path / "*.h5")])
+        expand([str(tmp_path / "*.xtc")])
 
 
 def test_parts_draw_molecules_and_lags_within_the_atom_budget(walker, other_walker):

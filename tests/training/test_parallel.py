@@ -12,7 +12,7 @@ import torch
 from openmm_unisim.data.pairs import Pair
 from openmm_unisim.errors import ConfigError
 from openmm_unisim.training.batches import Batch, PartStream, part_generator
-from openmm_unisim.training.parallel import BatchGradients
+from openmm_unisim.training.parallel import BatchGradients, _pieces
 from openmm_unisim.training.processes import join_processes
 
 
@@ -64,6 +64,14 @@ def test_gradients_of_parts_are_those_of_the_batch(threads):
     for one, two in zip(results[0][1:], results[1][1:]):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
     assert not unused.grad.any()
+
+
+def test_parts_that_cannot_be_cut_stay_whole_among_those_that_can():
+    whole = object()  # a SubgraphPart, say
+    batch = draw(part_generator(1, 0, 0))
+    for parts in ([batch, whole], [whole, batch]):
+        pieces = _pieces(parts, 4)
+        assert pieces.count(whole) == 1 and sum(p.t.numel() for p in pieces if p is not whole) == 5
 
 
 def test_more_processes_than_parts_are_refused(monkeypatch):

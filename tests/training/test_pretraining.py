@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from openmm_unisim.data import label_file
+from openmm_unisim.data import archive, label_file
 from openmm_unisim.data.off_equilibrium import FrameBlock
+from openmm_unisim.data.stretches import read_stretches
 from openmm_unisim.errors import ConfigError, DataError
 from openmm_unisim.model.config import PublishedConfig, TrunkConfig
 from openmm_unisim.model.published_energies import PublishedEnergies
 from openmm_unisim.model.representation import RepresentationModel
 from openmm_unisim.training.config import VectorFieldConfig
+from openmm_unisim.training.frame_set import FrameSet
 from openmm_unisim.training.pretrain_config import PretrainConfig
 from openmm_unisim.training.pretraining import PretrainStage
 from openmm_unisim.training.trainer import Trainer
@@ -64,6 +66,29 @@ def test_frames_are_sorted_by_head_scaled_and_held_out(config, walker):
     assert len(stage.judges["frames"].by_head["mmff94"][0].positions) == 4
     assert stage.judges["molecules"].names == ["butanol"]
     assert set(stage.record["data"]) == {"methane.labels.h5", "butanol.labels.h5", Path(walker).name}
+
+
+def test_an_archive_that_begins_with_restarts_gives_its_equilibrium_frames(walker, tmp_path):
+    stretch = read_stretches(walker)[0]
+    attributes = stretch.attributes | {"reversible": False}  # as `archive.write` takes it from the first file
+    path = tmp_path / "mixed.h5"
+    archive.write_frames(path, [stretch.positions[:20], stretch.positions], [False, True], attributes)
+    found = FrameSet.load_equilibrium([str(path)], "denoising", 100)
+    assert [len(frames.positions) for frames in found.by_head["denoising"]] == [60]
+    archive.write_frames(path, [stretch.positions], [False], attributes)
+    assert not FrameSet.load_equilibrium([str(path)], "denoising", 100).by_head["denoising"]
+
+
+def test_held_out_files_are_left_out_however_they_are_spelt(config, walker, tmp_path, monkeypatch):
+    train, held = config.label_files[0], config.valid_label_files[0]
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(Path(walker).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    labels = FrameSet.load([train, held], ["mmff94"], [f"./{Path(held).name}"])
+    assert labels.names == ["methane"] and set(labels.hashes) == {Path(train).name}
+    assert not FrameSet.load_equilibrium([str(walker)], "denoising", 9, ["copy.h5"]).by_head["denoising"]
+    with pytest.raises(DataError, match="absent"):
+        FrameSet.load([train], ["mmff94"], ["absent.h5"])
 
 
 def test_parts_hold_one_head_one_molecule_one_end_of_time_and_unit_noise(config):
@@ -154,6 +179,11 @@ def test_molecules_that_judge_are_refused_and_absent_data_named(config, tmp_path
         PretrainStage(config.model_copy(update={"valid_label_files": (test,)}))
     with pytest.raises(DataError, match="gaff2-obc2"):
         PretrainStage(config.model_copy(update={"heads": ("mmff94", "gaff2-obc2")}))
+    judged = write_labels(tmp_path, "propanal", {"gaff2-obc2": 2e5})
+    with pytest.raises(DataError, match="no training data for the head 'gaff2-obc2'"):
+        PretrainStage(
+            config.model_copy(update={"heads": ("mmff94", "gaff2-obc2"), "valid_label_files": (judged,)})
+        )
     with pytest.raises(ValueError, match="unknown"):
         PretrainConfig(heads=("dft",))
     with pytest.raises(ValueError, match="share"):

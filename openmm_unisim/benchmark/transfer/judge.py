@@ -76,11 +76,14 @@ class JudgeFiles:
     molecule, environment : str
     paths : tuple of Path
         Trajectory or archive files.
+    structure : str
+        What the molecule is loaded from if it isn't listed: a name or the file that the MD was made of.
     """
 
     molecule: str
     environment: str
     paths: tuple[Path, ...]
+    structure: str
 
     def sha256(self) -> dict[str, str]:
         """Hashes by file name."""
@@ -105,7 +108,7 @@ class JudgeFiles:
                 f"'{self.paths[0]}' and its like hold no equilibrium MD; a judge is made of walkers without restarts."
             )
         attributes = stretches[0].attributes
-        molecule, kind, split = _molecule(self.molecule, parameters)
+        molecule, kind, split = _molecule(self.molecule, self.structure, parameters)
         for stretch in stretches:
             _check_like(stretch, attributes, molecule)
         return Judge(
@@ -115,12 +118,14 @@ class JudgeFiles:
         )  # fmt: skip
 
 
-def _molecule(name: str, parameters: Path) -> tuple[Molecule, str, str]:
+def _molecule(name: str, structure: str, parameters: Path) -> tuple[Molecule, str, str]:
     """The molecule with its kind and split; one that is not listed is loaded as `load_molecule` does."""
     try:
         entry = find_entry(name)
     except DataError:
-        return load_molecule(name), "unlisted", "unlisted"
+        return load_molecule(structure), "unlisted", "unlisted"
+    if Path(structure).is_file():  # MD of a user's own file: its atoms may be in another order
+        return load_molecule(structure), entry.kind, entry.split
     return load_entry(entry, parameters), entry.kind, entry.split
 
 
@@ -144,10 +149,12 @@ def find_judges(paths: Sequence[Path]) -> list[JudgeFiles]:
     for path in paths:
         files += sorted(path.glob("*.h5")) if path.is_dir() else [path]
     groups: dict[tuple[str, str], list[Path]] = {}
+    structures: dict[tuple[str, str], str] = {}
     for path in files:
         attributes = read_attributes(path)
-        name = attributes.get("molecule") or attributes["name"]
-        groups.setdefault((str(name), attributes["environment"]), []).append(path)
+        key = (attributes["name"], attributes["environment"])  # `molecule` is the name as it was typed
+        groups.setdefault(key, []).append(path)
+        structures.setdefault(key, str(attributes.get("molecule") or attributes["name"]))
     if not groups:
         raise DataError(f"There are no reference files (*.h5) in {[str(path) for path in paths]}.")
-    return [JudgeFiles(name, environment, tuple(found)) for (name, environment), found in groups.items()]
+    return [JudgeFiles(*key, tuple(found), structures[key]) for key, found in groups.items()]
