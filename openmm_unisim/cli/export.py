@@ -16,8 +16,8 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     run: Annotated[Path, typer.Argument(help="Run folder of `train vector-field`.")],
     output: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("weights.safetensors"),
-    iterations: Annotated[int, typer.Option(help="Steps of the fit.")] = 600,
-    threads: Annotated[int, typer.Option(help="torch threads.")] = 1,
+    iterations: Annotated[int, typer.Option(min=1, help="Steps of the fit.")] = 600,
+    threads: Annotated[int, typer.Option(min=1, help="torch threads.")] = 1,
     lag_time: Annotated[
         float | None, typer.Option(help="ps; fit for this one of the run's lags instead of all.")
     ] = None,
@@ -49,11 +49,12 @@ def calibrate(
     field = ConditionedField(config.model)
     field.load_state_dict({k[len("ema.") :]: v for k, v in tensors.items() if k.startswith("ema.")})
     molecules = MoleculeSet.load(config.valid_files or config.train_files[-1:], lags)
+    protocol = record["protocol"]
+    molecules.require_protocol(protocol)
     spread = fit(
         field.eval(), config.model, molecules, lags, iterations=iterations, atom_budget=config.atom_budget,
         progress=lambda k, v: print(f"{k} iterations: -log-likelihood {v:.4f} per coordinate"),
     )  # fmt: skip
-    protocol = record["protocol"]
     save_conditioned(output, field, spread, config.model, lags, protocol, record | {"steps_done": step})
     print(f"{output}: weights after {step} steps")
 

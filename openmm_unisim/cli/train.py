@@ -8,16 +8,19 @@ import typer
 from .train_finetune import finetune
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..training.config import RunConfig
     from ..training.stage import Stage
+    from ..training.trainer import Trainer
 
 Config = Annotated[Path, typer.Argument(help="JSON file of the stage's configuration.")]
 Output = Annotated[Path, typer.Option(help="Run folder; a run in it is continued.")]
-Steps = Annotated[int, typer.Option(help="Replaces the config's number of steps if given.")]
+Steps = Annotated[int, typer.Option(min=0, help="Replaces the config's number of steps; 0: the config's.")]
 Start = Annotated[
     Path | None, typer.Option("--start-from", help="Replaces the config's start_from if given.")
 ]
-Threads = Annotated[int, typer.Option(help="Cores to use; a run repeats exactly with as many.")]
+Threads = Annotated[int, typer.Option(min=1, help="Cores to use; a run repeats exactly with as many.")]
 Events = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's event files, too.")]
 
 AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
@@ -73,8 +76,8 @@ def guidance(
 
     settings = read_config(config, GuidanceConfig, steps, start)
     plain = not (settings.fused and operators_are_built())
-    run_stage(GuidanceStage, settings, output, threads, tensorboard, torch_threads=threads if plain else 1)
-    print(write_kernel(output))
+    torch_threads = threads if plain else 1
+    run_stage(GuidanceStage, settings, output, threads, tensorboard, torch_threads, finish=write_kernel)
 
 
 def pretrain(
@@ -126,10 +129,14 @@ def run_stage(
     threads: int,
     tensorboard: bool = False,
     torch_threads: int = 1,
+    finish: "Callable[[Path], str] | None" = None,
 ) -> None:
-    """Train a stage, or go on with it, with a progress bar."""
+    """Train a stage, or go on with it, with a progress bar.
+
+    `finish` is called with the run folder after the training, in one process; what it returns is printed. No process
+    leaves before that: torchrun ends a rank 0 that the others don't wait for.
+    """
     import torch
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..memory import keep_freed_memory
     from ..training.processes import join_processes
@@ -140,18 +147,38 @@ def run_stage(
     torch.set_num_threads(torch_threads)
     processes = join_processes(settings.parts)
     trainer = Trainer(kind, settings, output, threads, processes, tensorboard)
+    before = trainer.step
+    if processes.rank == 0:
+        for note in trainer.notes:
+            print(note)
+    if trainer.step < settings.steps:
+        _train(trainer, settings.steps)
+    if processes.rank == 0:
+        done = f"{trainer.state_path}: {trainer.step} steps"
+        print(
+            done
+            if trainer.step > before
+            else f"'{output}' has {before} steps; nothing to do, more steps go on."
+        )
+        if finish is not None:
+            print(finish(output))
+    processes.wait()
+
+
+def _train(trainer: "Trainer[Any]", steps: int) -> None:
+    """Run to the end with a progress bar."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=processes.rank > 0) as bar:
-        task = bar.add_task("training", total=settings.steps, completed=trainer.step)
+    with Progress(*columns, disable=trainer.processes.rank > 0) as bar:
+        task = bar.add_task("training", total=steps, completed=trainer.step)
 
         def show(entry: dict[str, float]) -> None:
             bar.update(task, completed=entry["step"], description=f"loss {entry['loss']:.4f}")
 
         trainer.run(show)
-    if processes.rank == 0:
-        print(f"{trainer.state_path}: {trainer.step} steps")

@@ -48,7 +48,8 @@ class RunConfig(BaseModel):
         empty: none.
     seed : int
     validate_every, save_every : int
-        Steps. A state is a few megabytes and takes milliseconds; a kill costs at most `save_every` steps.
+        Steps. A state is a few megabytes and takes milliseconds; a kill costs at most `save_every` steps. Validation
+        is where a state is saved: the first at or after each multiple of `validate_every`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,7 +57,7 @@ class RunConfig(BaseModel):
     kind: str
     steps: int = Field(default=60000, gt=0)
     parts: int = Field(default=1, gt=0)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     warmup: int = Field(default=500, ge=0)
     decay_start: float = Field(default=0.6, ge=0, le=1)
     gradient_clip: float = Field(default=1.0, gt=0)

@@ -15,7 +15,7 @@ from .._plugin import operators_are_built
 from ..data.environment_energy import EnvironmentEnergy, molecule_of_frames
 from ..data.pairs import Pair
 from ..data.weighted_pairs import WeightedPairSampler
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 from ..export.conditioned import load_conditioned, save_kernel
 from ..export.exporter import weights_sha256
 from ..interpolant.bridge import interpolate, output_scale
@@ -26,7 +26,7 @@ from ..model.pair_field import PairField
 from ..units import ANGSTROM_PER_NM, BOLTZMANN
 from .guidance_config import GuidanceConfig
 from .losses import draw_times, end_point_error
-from .molecule_set import MoleculeSet, TrainingMolecule
+from .molecule_set import MoleculeSet, TrainingMolecule, protocol_difference
 from .run_state import read_run
 from .stage import Stage
 from .tilted_losses import tilted_change_error
@@ -34,6 +34,7 @@ from .tilted_losses import tilted_change_error
 __all__ = ["GuidanceStage", "TiltedBatch", "write_kernel"]
 
 VALIDATION_PAIRS = 512  # in all
+ENOUGH_PAIRS = 300  # that count: errors of their means are 6 % of a spread
 _PARTS_OF_TIME = {"start": (0.0, 0.02), "early": (0.02, 0.3), "late": (0.3, 2.0)}
 
 
@@ -82,14 +83,19 @@ class GuidanceStage(Stage[GuidanceConfig]):
         self.held_out.refuse_tests()
         protocol = self.molecules.protocol
         _check_protocol(protocol, extra["protocol"], config)
+        self.held_out.require_protocol(protocol)
+        base_weights = weights_sha256(base)
         guidance = {} if saved is None else dict(saved["guidance"])
+        if guidance:
+            _refuse_another_base(guidance, base_weights, config)
         self.samplers, found = self._tilted(self.molecules, guidance or None)
         self.validation_samplers, _ = self._tilted(self.held_out, guidance or found)
         self.record = {
             "data": self.molecules.hashes | ({} if saved is None else saved["data"]),
             "protocol": protocol,
-            "guidance": guidance or found | {"base_weights": weights_sha256(base), "lag_time": self.lag_time},
+            "guidance": guidance or found | {"base_weights": base_weights, "lag_time": self.lag_time},
         }
+        self.notes = _few(self.record["guidance"])
         self.model = ConditionedField(self.sizes)
         self.model.load_state_dict(base.state_dict())
         self.base = self.fast(base.requires_grad_(False))
@@ -243,9 +249,29 @@ def _lag_of(base: dict[str, Any], config: GuidanceConfig) -> float:
 
 def _check_protocol(data: dict[str, Any], base: dict[str, Any], config: GuidanceConfig) -> None:
     """The pairs must be draws of the base's own jump."""
-    for key in ("environment", "temperature_K", "friction_per_ps", "hydrogen_mass_Da"):
-        if data[key] != base[key]:
-            raise ConfigError(
-                f"The pairs have {key} = {data[key]!r} and the base '{config.base}' {base[key]!r}; guidance is "
-                "learned on data of the base's own protocol."
-            )
+    difference = protocol_difference(data, base)
+    if difference:
+        raise ConfigError(
+            f"The pairs have {difference} as those of the base '{config.base}'; guidance is learned on data of the "
+            "base's own protocol."
+        )
+
+
+def _refuse_another_base(guidance: dict[str, Any], base_weights: str, config: GuidanceConfig) -> None:
+    """A kernel is fitted beside one field from the first step to the last."""
+    if guidance["base_weights"] != base_weights:
+        raise CheckpointError(
+            f"The run was begun beside a base of weights {guidance['base_weights'][:12]}, and '{config.base}' now "
+            f"holds {base_weights[:12]}; restore that base or choose another folder."
+        )
+
+
+def _few(guidance: dict[str, Any]) -> tuple[str, ...]:
+    """A warning where hardly any pair counts."""
+    counting = guidance["effective_share"] * guidance["pairs"]
+    if counting >= ENOUGH_PAIRS:
+        return ()
+    return (
+        f"Warning: of {guidance['pairs']} pairs only {counting:.0f} count in the other environment; below "
+        f"{ENOUGH_PAIRS}, give more data rather than more steps.",
+    )

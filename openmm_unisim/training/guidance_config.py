@@ -55,7 +55,7 @@ class GuidanceConfig(RunConfig):
     clip: float = Field(default=0.0, ge=0)
     baseline: float = Field(default=1.0, ge=0, le=1)
     parameters: str = "data/parameters"
-    learning_rate: float = Field(default=3e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0, allow_inf_nan=False)
     steps: int = Field(default=10000, gt=0)
     warmup: int = Field(default=200, ge=0)
     fused: bool = True

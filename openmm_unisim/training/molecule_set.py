@@ -17,10 +17,10 @@ from ..elements import check_elements, vocabulary_lookup
 from ..errors import DataError
 from ..model.bond_graph import adjacency_matrix, bond_distance
 
-__all__ = ["MoleculeSet", "TrainingMolecule"]
+__all__ = ["PROTOCOL", "MoleculeSet", "TrainingMolecule", "protocol_difference"]
 
 DRAWN_ATOMS = 200_000  # of the pairs that measure the displacement: some hundred megabytes
-_PROTOCOL = ("environment", "temperature_K", "friction_per_ps", "hydrogen_mass_Da", "constraints")
+PROTOCOL = ("environment", "temperature_K", "friction_per_ps", "hydrogen_mass_Da", "constraints")
 
 
 @dataclass
@@ -124,6 +124,20 @@ class MoleculeSet(Sequence[TrainingMolecule]):
             if molecule.name in tests:
                 raise DataError(f"'{molecule.name}' is a test molecule, not to steer training: leave it out.")
 
+    def require_protocol(self, expected: dict[str, Any]) -> None:
+        """Refuse a set that judges another environment, temperature, friction, mass or constraints than were learned.
+
+        Raises
+        ------
+        DataError
+        """
+        difference = protocol_difference(self.protocol, expected)
+        if difference:
+            raise DataError(
+                f"The held-out files of '{self[0].name}' have {difference} as the training's; hold out files of the "
+                "training's protocol."
+            )
+
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each file, by its name."""
@@ -143,13 +157,13 @@ class MoleculeSet(Sequence[TrainingMolecule]):
         """
         first = self[0].source.attributes
         for molecule in self:
-            for key in _PROTOCOL:
+            for key in PROTOCOL:
                 if molecule.source.attributes[key] != first[key]:
                     raise DataError(
                         f"'{molecule.name}' has {key} = {molecule.source.attributes[key]!r} and '{self[0].name}' "
                         f"{first[key]!r}; a model is trained on one protocol, so give the files of one."
                     )
-        keys = ("name", "force_field", *_PROTOCOL, "frame_spacing_ps", "time_step", "atomic_numbers", "bonds")
+        keys = ("name", "force_field", *PROTOCOL, "frame_spacing_ps", "time_step", "atomic_numbers", "bonds")
         found = {key: first[key] for key in keys}
         if len(self) > 1:
             elements = sorted({int(z) for molecule in self for z in molecule.source.atomic_numbers})
@@ -173,6 +187,17 @@ class MoleculeSet(Sequence[TrainingMolecule]):
                 generator = torch.Generator().manual_seed(seed)
                 squares.append(sampler.displacement(samples, generator) ** 2)
         return float((sum(squares) / len(squares)) ** 0.5)
+
+
+def protocol_difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """The first key of two protocols that differs, as "key = 'found', not 'expected'"; empty if none does.
+
+    Keys that one of them doesn't state, as files of an older version may not, aren't compared.
+    """
+    for key in PROTOCOL:
+        if key in found and key in expected and found[key] != expected[key]:
+            return f"{key} = {found[key]!r}, not {expected[key]!r}"
+    return ""
 
 
 def expand(patterns: Sequence[str]) -> list[str]:

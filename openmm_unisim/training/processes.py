@@ -37,6 +37,11 @@ class Processes(NamedTuple):
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
             tensor.copy_(total.view_as(tensor))
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
 
 ALONE = Processes()
 
@@ -52,15 +57,23 @@ def join_processes(parts: int) -> Processes:
     Raises
     ------
     ConfigError
-        If a process would have nothing to do.
+        If a process would have nothing to do, or the environment doesn't say which of them this one is.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    given = os.environ.get("WORLD_SIZE", "1")
+    if not given.isdigit():
+        raise ConfigError(f"WORLD_SIZE = '{given}' is no number of processes; start them with torchrun.")
+    size = int(given)
     if size > parts:
         raise ConfigError(
             f"parts = {parts} gives {size} processes nothing to share; set parts to a multiple of {size}."
         )
-    if size == 1:
+    if size <= 1:
         return ALONE
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"WORLD_SIZE = {size} without {', '.join(missing)}; start the processes with torchrun, or unset WORLD_SIZE."
+        )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
     return Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())

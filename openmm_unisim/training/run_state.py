@@ -6,6 +6,7 @@ follow from the step (`batches`). Nothing is pickled. Format 1 also held a gener
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OutputError
 from ..model.checkpoint import read_header
 
 FORMAT_VERSION = "2"
@@ -34,9 +35,32 @@ def save_run(
             tensors[f"adam.mean.{name}"] = state["exp_avg"].contiguous()
             tensors[f"adam.square.{name}"] = state["exp_avg_sq"].contiguous()
     header = {"format_version": FORMAT_VERSION, "step": str(step), "record": json.dumps(record)}
-    temporary = path.with_suffix(".part")
-    save_file({k: v.clone() for k, v in tensors.items()}, temporary, header)
-    os.replace(temporary, path)
+    copies = {k: v.clone() for k, v in tensors.items()}
+    _write(path, lambda temporary: save_file(copies, temporary, header))
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a run's record as JSON, atomically."""
+    text = json.dumps(record, indent=1)
+    _write(path, lambda temporary: temporary.write_text(text))
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a file of this process's own beside `path`, then put it there in one go.
+
+    Raises
+    ------
+    OutputError
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except (SafetensorError, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"'{path}' can't be written ({error}); make room or choose a writable run folder, then resume."
+        ) from error
 
 
 def read_run(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:

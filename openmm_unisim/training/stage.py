@@ -27,6 +27,8 @@ class Stage(ABC, Generic[AnyConfig]):
         Its state is saved, its averages are kept; parameters that require a gradient are trained.
     record : dict
         What a reader of the weights must know: data, protocol. JSON.
+    notes : tuple of str
+        What whoever starts the run should read.
     shares_threads : bool
         Whether several threads may call `loss` at once and gain by it.
     """
@@ -35,6 +37,7 @@ class Stage(ABC, Generic[AnyConfig]):
     config: AnyConfig
     model: nn.Module
     record: dict[str, Any]
+    notes: tuple[str, ...] = ()
     shares_threads: bool = False
 
     @abstractmethod

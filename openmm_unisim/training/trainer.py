@@ -1,7 +1,7 @@
 """The training loop of every stage: steps, averaged weights, exact resume, log."""
 
+import contextlib
 import copy
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,14 +11,15 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, ConfigError, NonFiniteError, OutputError
+from ..errors import CheckpointError, NonFiniteError, OutputError
 from ..provenance import provenance, sha256_of_file
 from .batches import PartStream
 from .config import RunConfig
 from .parallel import BatchGradients
 from .processes import ALONE, Processes
+from .run_lock import hold
 from .run_log import RunLog
-from .run_state import load_run, read_run, save_run, start_from
+from .run_state import load_run, read_run, save_run, start_from, write_record
 from .stage import Stage
 
 __all__ = ["Trainer"]
@@ -46,6 +47,11 @@ class Trainer(Generic[AnyStage]):
         Those of torch.distributed that share each step.
     tensorboard : bool
         Write event files, too.
+
+    Attributes
+    ----------
+    notes : list of str
+        What whoever started the run should read.
     """
 
     def __init__(
@@ -61,11 +67,14 @@ class Trainer(Generic[AnyStage]):
         saved = self._read(kind, config)
         self.stage = kind(config, None if saved is None else saved[2])
         self.config, self.model = self.stage.config, self.stage.model
-        self.step = 0
+        self.step, self.notes = 0, list(self.stage.notes)
         extra: dict[str, Any] = {}
         if saved is None and config.start_from:
             fresh = start_from(Path(config.start_from), self.model)
             extra = {"started_from": sha256_of_file(config.start_from), "weights_from_scratch": fresh}
+            self.notes.append(
+                f"'{config.start_from}': {len(fresh)} tensors had no match there and start fresh."
+            )
         self.ema = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.Adam(
@@ -75,6 +84,7 @@ class Trainer(Generic[AnyStage]):
             self.ema = load_run(saved[0], self.model, self.optimiser, saved[1])
             self.step = saved[1]
             extra = {k: v for k, v in saved[2].items() if k in ("started_from", "weights_from_scratch")}
+            self._note_another_start(extra.get("started_from"))
         self.gradients = BatchGradients(
             lambda part: self.stage.loss(part), self.trained, threads if self.stage.shares_threads else 1, processes
         )  # fmt: skip
@@ -83,7 +93,16 @@ class Trainer(Generic[AnyStage]):
         self.record |= {"config": self.config.model_dump(), "provenance": provenance(seed=config.seed)}
         self.log = RunLog(folder, tensorboard, self.step) if processes.rank == 0 else None
         if processes.rank == 0:
-            (folder / "record.json").write_text(json.dumps(self.record, indent=1))
+            write_record(folder / "record.json", self.record)
+
+    def _note_another_start(self, started_from: str | None) -> None:
+        """A run that goes on doesn't start from anything again; whoever gives another file should know."""
+        path = Path(self.config.start_from)
+        if self.config.start_from and path.is_file() and sha256_of_file(path) != started_from:
+            self.notes.append(
+                f"The run in '{self.folder}' goes on from its own state; '{path}' isn't what it began from, and is not "
+                "used."
+            )
 
     def _read(
         self, kind: type[AnyStage], config: RunConfig
@@ -125,9 +144,12 @@ class Trainer(Generic[AnyStage]):
         """Optimiser and averages, from the gradients of a batch whose loss is given for its check."""
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.gradient_clip)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
+            state = (
+                "the last checkpoint is intact" if self.state_path.exists() else "no checkpoint was saved yet"
+            )
             raise NonFiniteError(
-                f"The loss is {loss} and its gradient's norm {float(norm)} at step {self.step}; the last checkpoint in "
-                f"'{self.folder}' is intact."
+                f"The loss is {loss} and its gradient's norm {float(norm)} at step {self.step}; {state} in "
+                f"'{self.folder}'."
             )
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
@@ -158,12 +180,19 @@ class Trainer(Generic[AnyStage]):
         save_run(self.state_path, self.model, self.ema, self.optimiser, self.step, self.record)
 
     def run(self, progress: Progress | None = None) -> None:
-        """Train until `config.steps`."""
-        config = self.config
-        if self.step >= config.steps:
-            raise ConfigError(
-                f"The run in '{self.folder}' has {self.step} steps already; give more steps to go on."
-            )
+        """Train until `config.steps`; nothing is done where the run has them.
+
+        Raises
+        ------
+        CheckpointError
+            If another process trains in the folder.
+        """
+        if self.step < self.config.steps:
+            with hold(self.folder) if self.processes.rank == 0 else contextlib.nullcontext():
+                self._run(progress)
+
+    def _run(self, progress: Progress | None) -> None:
+        config, validated = self.config, self.step
         running, since, began, first = 0.0, 0, time.perf_counter(), self.step
         while self.step < config.steps:
             running += self.train_step()
@@ -176,8 +205,10 @@ class Trainer(Generic[AnyStage]):
             }  # fmt: skip
             running, since = 0.0, 0
             if self.log is not None:
-                if self.step % config.validate_every == 0 or self.step >= config.steps:
+                every = config.validate_every
+                if self.step // every > validated // every or self.step >= config.steps:
                     entry |= self.validate()
+                    validated = self.step
                 self.log.write(entry)
                 self.save()
             if progress is not None:

@@ -7,13 +7,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .._plugin import operators_are_built
+from ..errors import CheckpointError
 from ..interpolant.bridge import interpolate
 from ..model.conditioned import ConditionedConfig, ConditionedField
 from ..model.pair_field import PairField
 from .batches import Batch
 from .config import VectorFieldConfig
 from .losses import draw_times, end_point_error, reference_length_error
-from .molecule_set import MoleculeSet
+from .molecule_set import MoleculeSet, protocol_difference
 from .stage import Stage
 from .subgraph import SubgraphCutter, SubgraphPart, subgraph_loss
 
@@ -51,6 +52,8 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
             self.molecules.require_training()
         held_out = MoleculeSet.load(config.valid_files or config.train_files[-1:], config.valid_lags)
         held_out.refuse_tests()
+        protocol = self.molecules.protocol
+        held_out.require_protocol(protocol)
         hashes = self.molecules.hashes
         if saved is None:
             model = config.model
@@ -58,10 +61,11 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
                 measured = round(self.molecules.displacement(config.lags), 3)
                 model = model.model_copy(update={"displacement": measured})
         else:
+            _refuse_another(saved, config, protocol)
             hashes = saved["data"] | hashes
             model = ConditionedConfig(**saved["config"]["model"])
         self.config = config.model_copy(update={"model": model})
-        self.record = {"data": hashes, "protocol": self.molecules.protocol}
+        self.record = {"data": hashes, "protocol": protocol}
         self.model = ConditionedField(model, Generator().manual_seed(config.seed))
         self.network: Callable = self.fast(self.model)
         self.shares_threads = isinstance(self.network, PairField)
@@ -174,3 +178,25 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
                 f"valid_lag_{value:g}": float(error[lag == value].mean()) for value in self.config.valid_lags
             }
         return found
+
+
+def _refuse_another(saved: dict[str, Any], config: VectorFieldConfig, protocol: dict[str, Any]) -> None:
+    """A continued run keeps its network and its data's protocol.
+
+    The measured displacement alone may differ: the run's own stays.
+    """
+    before, now = ConditionedConfig(**saved["config"]["model"]).model_dump(), config.model.model_dump()
+    for name, value in now.items():
+        if name == "displacement" and config.measure_displacement:
+            continue
+        if before[name] != value:
+            raise CheckpointError(
+                f"The run has model.{name} = {before[name]!r}, not {value!r}; resume with its own network or choose "
+                "another folder."
+            )
+    difference = protocol_difference(saved.get("protocol", {}), protocol)
+    if difference:
+        raise CheckpointError(
+            f"The run was begun on data of {difference} as the files now given; resume with files of its own protocol "
+            "or choose another folder."
+        )

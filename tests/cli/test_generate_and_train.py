@@ -1,9 +1,11 @@
 """`openmm-unisim generate` and `openmm-unisim train vector-field` as a user runs them, one on the other's files."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,7 @@ def test_training_runs_resumes_and_says_when_it_is_done(raw: Path, tmp_path: Pat
     first = CliRunner().invoke(program, command)
     assert first.exit_code == 0 and "run.safetensors: 4 steps" in first.stdout.replace("\n", ""), first.output
     finished = CliRunner().invoke(program, command)
-    assert finished.exit_code == 2 and "give more steps to go on" in finished.stderr
+    assert finished.exit_code == 0 and "has 4 steps; nothing to do" in " ".join(finished.stdout.split())
     more = CliRunner().invoke(program, [*command, "--steps", "6"])
     assert more.exit_code == 0 and "6 steps" in more.stdout, more.output
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -116,3 +118,38 @@ def test_pretraining_runs_and_names_a_wrong_head(raw: Path, tmp_path: Path, undi
     config.write_text(json.dumps(settings | {"heads": ["dft"]}))
     result = CliRunner().invoke(program, command)
     assert result.exit_code == 2 and "'dft' is unknown" in result.output
+
+
+@pytest.mark.parametrize("option", ["--threads", "--steps"])
+def test_impossible_counts_are_refused(tmp_path: Path, option: str) -> None:
+    command = [
+        "train",
+        "vector-field",
+        str(tmp_path / "x.json"),
+        "--output",
+        str(tmp_path / "run"),
+        option,
+        "-1",
+    ]
+    result = CliRunner().invoke(program, command)
+    assert result.exit_code == 2 and option in result.output and "can't be read" not in result.output
+
+
+def test_calibration_is_of_the_protocol_that_was_learned(
+    raw: Path, tmp_path: Path, undisturbed: None
+) -> None:
+    config, held_out = tmp_path / "train.json", tmp_path / "held_out.h5"
+    shutil.copy(raw / WALKERS[1], held_out)
+    settings = {
+        "model": MODEL, "lag_time": 2.0, "train_files": [str(raw / WALKERS[0])], "valid_files": [str(held_out)],
+        "steps": 1, "batch": 2,
+    }  # fmt: skip
+    config.write_text(json.dumps(settings))
+    result = CliRunner().invoke(program, ["train", "vector-field", str(config), "--output", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    with h5py.File(held_out, "r+") as file:
+        file.attrs["metadata"] = json.dumps(json.loads(file.attrs["metadata"]) | {"friction_per_ps": 9.0})
+    result = CliRunner().invoke(
+        program, ["calibrate", str(tmp_path), "--output", str(tmp_path / "w.safetensors")]
+    )
+    assert result.exit_code == 2 and "have friction_per_ps = 9.0, not" in result.stderr

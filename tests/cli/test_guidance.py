@@ -60,6 +60,10 @@ def test_from_walkers_to_a_guided_run(tmp_path: Path, undisturbed: None) -> None
     printed = run("train", "guidance", str(tmp_path / "config.json"), "--output", str(tmp_path / "run"))
     assert "4 steps, to obc2, alpha" in printed and "pairs" in printed
 
+    (tmp_path / "run" / "kernel.safetensors").unlink()
+    printed = run("train", "guidance", str(tmp_path / "config.json"), "--output", str(tmp_path / "run"))
+    assert "nothing to do" in printed and (tmp_path / "run" / "kernel.safetensors").is_file()
+
     model = tmp_path / "guided.unisim.pt"
     kernel = tmp_path / "run" / "kernel.safetensors"
     printed = run(

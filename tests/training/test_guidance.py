@@ -1,6 +1,7 @@
 """The guidance kernel as a stage of training, and its way into a model file."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def test_data_of_another_protocol_are_refused(config, tmp_path):
     field, spread, extra = load_conditioned(config.base)
     other = extra["protocol"] | {"environment": "obc2"}
     save_conditioned(tmp_path / "other.safetensors", field, spread, SMALL, 5.0, other, {"data": {}})
-    with pytest.raises(ConfigError, match="environment = 'vacuum' and the base"):
+    with pytest.raises(ConfigError, match="environment = 'vacuum', not 'obc2'"):
         GuidanceStage(config.model_copy(update={"base": str(tmp_path / "other.safetensors")}))
     with pytest.raises(ConfigError, match="nothing to learn between"):
         GuidanceStage(config.model_copy(update={"environment": "vacuum"}))
@@ -140,3 +141,26 @@ def test_the_kernel_goes_with_its_base_only(config, tmp_path):
         )  # fmt: skip
     with pytest.raises(CheckpointError, match="not 'conditioned_kernel'"):
         load_kernel(config.base, field)
+
+
+def test_constraints_are_part_of_the_protocol(config, tmp_path):
+    field, spread, extra = load_conditioned(config.base)
+    other = extra["protocol"] | {"constraints": "h-bonds"}
+    save_conditioned(tmp_path / "other.safetensors", field, spread, SMALL, 5.0, other, {"data": {}})
+    with pytest.raises(ConfigError, match=r"constraints = .*, not 'h-bonds'"):
+        GuidanceStage(config.model_copy(update={"base": str(tmp_path / "other.safetensors")}))
+
+
+def test_a_run_stays_with_its_base_and_says_that_few_pairs_count(config, tmp_path):
+    path = tmp_path / "base.safetensors"
+    path.write_bytes(Path(config.base).read_bytes())
+    own = config.model_copy(update={"base": str(path), "steps": 1})
+    trainer = Trainer(GuidanceStage, own, tmp_path / "run")
+    assert "of 110 pairs only" in trainer.stage.notes[0]
+    trainer.run()
+    field, spread, extra = load_conditioned(path)
+    with torch.no_grad():
+        field.head.second.weight.mul_(1.1)
+    save_conditioned(path, field, spread, SMALL, 5.0, extra["protocol"], {"data": {}})
+    with pytest.raises(CheckpointError, match="restore that base"):
+        Trainer(GuidanceStage, own.model_copy(update={"steps": 2}), tmp_path / "run")

@@ -80,6 +80,16 @@ def test_more_processes_than_parts_are_refused(monkeypatch):
         join_processes(1)
 
 
+def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ConfigError, match="without RANK"):
+        join_processes(2)
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(ConfigError, match="no number of processes"):
+        join_processes(2)
+
+
 def test_two_gloo_processes_train_as_one_with_the_joint_batch(walker, tmp_path):
     """The README's way: torchrun and the command; weights after three steps agree to rounding."""
     config = tmp_path / "train.json"
