@@ -20,6 +20,8 @@ from openmm_unisim.training.guidance import GuidanceStage, write_kernel
 from openmm_unisim.training.guidance_config import GuidanceConfig
 from openmm_unisim.training.trainer import Trainer
 
+from .interruption import assert_resumes_exactly
+
 SMALL = ConditionedConfig(
     hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8, displacement=0.4
 )
@@ -46,22 +48,7 @@ def config(tmp_path_factory) -> GuidanceConfig:
 
 
 def test_interrupted_run_equals_an_uninterrupted_one(config, tmp_path):
-    whole = Trainer(GuidanceStage, config, tmp_path / "whole")
-    whole.run()
-
-    class Killed(Exception):
-        pass
-
-    def kill(entry: dict) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        Trainer(GuidanceStage, config, tmp_path / "parts").run(kill)
-    parts = Trainer(GuidanceStage, config, tmp_path / "parts")
-    assert parts.step == 6
-    parts.run()
-    for name, value in whole.ema.items():
-        assert torch.equal(value, parts.ema[name]), name
+    assert_resumes_exactly(GuidanceStage, config, tmp_path)
     record = json.loads((tmp_path / "parts" / "record.json").read_text())["guidance"]
     assert 0.5 <= record["alpha"] <= 1.0 and record["environment"] == "obc2" and record["lag_time"] == 5.0
     assert 0 < record["effective_share"] < 1 and record["clipped_share"] == 0 and record["pairs"] == 110

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from openmm_unisim.data.generate import GenerateConfig, generate
 from openmm_unisim.errors import ConfigError, DataError
@@ -13,6 +12,8 @@ from openmm_unisim.training.config import VectorFieldConfig
 from openmm_unisim.training.molecule_set import MoleculeSet, expand
 from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
+
+from .interruption import assert_resumes_exactly
 
 SMALL = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
 
@@ -65,22 +66,7 @@ def test_parts_draw_molecules_and_lags_within_the_atom_budget(walker, other_walk
 
 def test_a_mixed_run_resumes_exactly(walker, other_walker, tmp_path):
     config = config_of(walker, other_walker)
-    whole = Trainer(VectorFieldStage, config, tmp_path / "whole")
-    whole.run()
-
-    class Killed(Exception):
-        pass
-
-    def kill(entry: dict) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        Trainer(VectorFieldStage, config, tmp_path / "parts").run(kill)
-    parts = Trainer(VectorFieldStage, config, tmp_path / "parts")
-    assert parts.step == 2
-    parts.run()
-    for name, value in whole.ema.items():
-        assert torch.equal(value, parts.ema[name]), name
+    assert_resumes_exactly(VectorFieldStage, config, tmp_path)
     record = json.loads((tmp_path / "parts" / "record.json").read_text())
     assert record["protocol"]["name"] == "2 molecules" and len(record["data"]) == 2
 

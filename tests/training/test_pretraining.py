@@ -22,6 +22,7 @@ from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
 
 from ..conditioned_models import CONFIG
+from .interruption import assert_resumes_exactly
 
 ATOMS, BONDS = [6, 1, 1, 1, 1], [[0, 1], [0, 2], [0, 3], [0, 4]]
 CORNERS = np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.109 / 3**0.5
@@ -109,21 +110,7 @@ def test_parts_hold_one_head_one_molecule_one_end_of_time_and_unit_noise(config)
 
 
 def test_interrupted_run_equals_an_uninterrupted_one_and_a_field_starts_from_it(config, tmp_path, walker):
-    whole = Trainer(PretrainStage, config, tmp_path / "whole")
-    whole.run()
-
-    class Killed(Exception):
-        pass
-
-    def kill(entry: dict) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        Trainer(PretrainStage, config, tmp_path / "parts").run(kill)
-    parts = Trainer(PretrainStage, config, tmp_path / "parts")
-    parts.run()
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, parts.model.state_dict()[name]), name
+    parts = assert_resumes_exactly(PretrainStage, config, tmp_path)
     last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
     assert last["molecules/mmff94_rmse"] == pytest.approx(last["valid"] * last["molecules/mmff94_rms"])
     assert {"frames/gfn2-xtb", "frames/gfn2-xtb_rmse"} <= last.keys()
@@ -136,7 +123,7 @@ def test_interrupted_run_equals_an_uninterrupted_one_and_a_field_starts_from_it(
     run = Trainer(VectorFieldStage, field, tmp_path / "field")
     assert run.record["weights_from_scratch"] == []
     for name, value in run.model.state_dict().items():
-        assert torch.equal(value, whole.ema[name]), name
+        assert torch.equal(value, parts.ema[name]), name
 
 
 def test_springs_are_learned(config, tmp_path):

@@ -14,8 +14,9 @@ from openmm_unisim.training import vector_field
 from openmm_unisim.training.batches import Batch, part_generator
 from openmm_unisim.training.config import VectorFieldConfig
 from openmm_unisim.training.subgraph import SubgraphPart
-from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
+
+from .interruption import assert_resumes_exactly
 
 SMALL = ConditionedConfig(
     hidden=40,
@@ -69,22 +70,7 @@ def test_none_is_cut_where_that_is_switched_off(walker):
 
 def test_a_run_with_cuts_resumes_exactly_and_validates_whole_molecules(walker, other_walker, tmp_path):
     config = config_of(walker, other_walker, valid_files=[str(walker)])
-
-    class Killed(Exception):
-        pass
-
-    def kill(entry: dict) -> None:
-        raise Killed
-
-    whole = Trainer(VectorFieldStage, config, tmp_path / "whole")
-    whole.run()
-    with pytest.raises(Killed):
-        Trainer(VectorFieldStage, config, tmp_path / "parts").run(kill)
-    parts = Trainer(VectorFieldStage, config, tmp_path / "parts", threads=1)
-    assert parts.step == 2
-    parts.run()
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, parts.model.state_dict()[name]), name
+    parts = assert_resumes_exactly(VectorFieldStage, config, tmp_path)
     last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
     assert 0 < last["valid"] < 100
     batch = parts.stage.validation[0]

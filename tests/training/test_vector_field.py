@@ -14,6 +14,8 @@ from openmm_unisim.training.losses import draw_times
 from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
 
+from .interruption import assert_resumes_exactly
+
 SMALL = ConditionedConfig(hidden=40, heads=4, layers=1, ffn=16, rbf=6, expand=2, edge_width=8, place_width=8)
 
 
@@ -32,23 +34,7 @@ def config(tmp_path_factory) -> VectorFieldConfig:
 
 
 def test_interrupted_run_equals_an_uninterrupted_one(config, tmp_path):
-    whole = trainer_of(config, tmp_path / "whole")
-    whole.run()
-
-    class Killed(Exception):
-        pass
-
-    def kill(entry: dict) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        trainer_of(config, tmp_path / "parts").run(kill)
-    parts = trainer_of(config, tmp_path / "parts")
-    assert parts.step == 6
-    parts.run()
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, parts.model.state_dict()[name]), name
-        assert torch.equal(whole.ema[name], parts.ema[name]), name
+    assert_resumes_exactly(VectorFieldStage, config, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [6, 12] and "valid_end" in lines[-1]
     record = json.loads((tmp_path / "parts" / "record.json").read_text())
