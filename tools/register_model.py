@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from openmm_unisim.errors import ConfigError
 from openmm_unisim.export.validate import validate_model_file
 from openmm_unisim.pretrained.registry import FOLDER
 from openmm_unisim.provenance import sha256_of_file
@@ -15,6 +16,11 @@ from openmm_unisim.provenance import sha256_of_file
 def main(name: str, file: str, card: str, weights: str, folder: Path = FOLDER) -> None:
     """Validate the file, then write its entry."""
     model, page, tensors = (Path(path).resolve() for path in (file, card, weights))
+    for path in (page, tensors):
+        if not path.is_file():
+            raise ConfigError(
+                f"There is no '{path}'; a shipped model has a card and weights (CONTRIBUTING.md)."
+            )
     validate_model_file(model)
     registry = folder / "registry.json"
     entries = json.loads(registry.read_text(encoding="utf-8"))

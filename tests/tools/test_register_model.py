@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openmm_unisim.errors import ModelFileError
+from openmm_unisim.errors import ConfigError, ModelFileError
 from openmm_unisim.pretrained.registry import resolve_model, resolve_weights
 from openmm_unisim.provenance import sha256_of_file
 
@@ -15,10 +15,15 @@ from ..conditioned_models import write_tiny_model
 TOOL = Path(__file__).resolve().parents[2] / "tools/register_model.py"
 
 
-def test_a_model_and_its_weights_are_entered_by_checksum(tmp_path: Path) -> None:
+def load_tool():
     specification = importlib.util.spec_from_file_location("register_model", TOOL)
     tool = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(tool)
+    return tool
+
+
+def test_a_model_and_its_weights_are_entered_by_checksum(tmp_path: Path) -> None:
+    tool = load_tool()
     model, weights, card = write_tiny_model(tmp_path), tmp_path / "weights.safetensors", tmp_path / "card.md"
     card.write_text("# Model card")
     (tmp_path / "registry.json").write_text("{}")
@@ -35,3 +40,11 @@ def test_a_model_and_its_weights_are_entered_by_checksum(tmp_path: Path) -> None
     (tmp_path / "registry.json").write_text(json.dumps({"tiny": entry}))
     with pytest.raises(ModelFileError, match="shipped without weights"):
         resolve_weights("tiny", tmp_path)
+
+
+def test_a_model_without_a_card_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(ConfigError, match="has a card"):
+        load_tool().main(
+            "toy", "toy.unisim.pt", str(tmp_path / "card.md"), str(tmp_path / "weights.safetensors")
+        )
