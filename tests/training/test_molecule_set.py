@@ -76,7 +76,7 @@ def test_a_mixed_run_resumes_exactly(walker, other_walker, tmp_path):
 def test_a_file_that_trains_and_judges_is_refused(tmp_path, walker, other_walker):
     copied = tmp_path / "another_name.h5"
     copied.write_bytes(Path(walker).read_bytes())
-    with pytest.raises(DataError, match="'another_name.h5' of valid_files is"):
+    with pytest.raises(DataError, match="of valid_files is"):
         VectorFieldStage(config_of(walker, other_walker, valid_files=[str(copied)]))
 
 
