@@ -89,7 +89,8 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
     with quiet_torchscript():
         scripted = torch.jit.script(module.eval())
         kept = [name for name in CONTRACT_METHODS if hasattr(scripted, name)]
-        frozen = torch.jit.freeze(scripted, preserved_attrs=kept)
+        # Freezing writes out every call, which makes loading slow where methods share much; it comes after loading.
+        frozen = scripted if full.differentiates else torch.jit.freeze(scripted, preserved_attrs=kept)
         if any(_OPERATOR in str(getattr(frozen, name).inlined_graph) for name in kept):
             needed = {"operators": OPERATORS_VERSION, "format_version": _FUSED_FORMAT}
             full = full.model_copy(update=needed)

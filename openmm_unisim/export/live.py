@@ -97,7 +97,7 @@ class LiveJump(nn.Module):
         pulled = self.pulled_back(x, x0, time, z_index, adjacency, distance, gradient)
         change = live_change(pulled, time, sigma, guidance_alpha)
         # Superposed end points stay so under any weights, which an inexact J doesn't know.
-        change = remove_rigid_motion(plain + change, x0) - plain
+        change = remove_rigid_motion(x0 + change, x0) - x0
         if guidance_source == self.residual:
             tilted = self.jump.end_point(x, x0, time, z_index, adjacency, distance, place, reference, 1.0)
             change = handed_over(change, tilted - plain, time, sigma, displacement)

@@ -120,7 +120,7 @@ def test_xml_from_before_guidance_sources_loads(toys) -> None:
 
 
 def test_guidance_settings_survive_xml(toys) -> None:
-    integrator = make(toys["ou"])
+    integrator = make(toys["guided"])
     integrator.setGuidanceSource(UniSimIntegrator.Resampling)
     integrator.setNumResampled(5)
     integrator.setGuidanceForceLimit(321.5)
@@ -128,7 +128,7 @@ def test_guidance_settings_survive_xml(toys) -> None:
     found = UniSimIntegrator.cast(
         openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(integrator))
     )
-    assert found.getGuidanceSource() == UniSimIntegrator.Resampling and found.getGuidanceScale() == 1.0
+    assert found.getGuidanceSource() == UniSimIntegrator.Resampling and found.getGuidanceScale() == 0.5
     assert found.getNumResampled() == 5 and found.getGuidanceForceLimit()._value == 321.5
     assert found.getGuidanceForceGroups() & 0xFFFFFFFF == 2**31 + 2
 
