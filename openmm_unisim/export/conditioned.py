@@ -8,7 +8,7 @@ import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -130,7 +130,7 @@ def export_conditioned(
     covariance: str = "group-wise",
     plain: bool = False,
     lag_time: float | None = None,
-    source: GuidanceName | None = None,
+    source: str | None = None,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -178,21 +178,24 @@ def export_conditioned(
     )
     digest = weights_sha256(module)
     sources = _sources(source, kernel is not None)
-    exported: nn.Module = module
-    if sources.live:
-        differentiable = copy.deepcopy(field)
-    if operators_are_built() and not plain:
-        exported = module = PackedJump(module)
-        if sources.live:
-            differentiable = use_fused(differentiable, True)
-    if sources.live:
-        exported = LiveJump(module, differentiable)
+    exported = _assembled(module, sources.live, operators_are_built() and not plain)
     metadata = _metadata(extra, lag, field, elements, substeps, digest, guided, sources)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
 
-        return save_package(exported, metadata, output)
+        return save_package(cast(ConditionedJump, exported), metadata, output)  # refuses what isn't one
     return save_model_file(exported, metadata, output)
+
+
+def _assembled(jump: ConditionedJump, live: bool, fused: bool) -> nn.Module:
+    """The module to write: packed if `fused`, with derivatives if `live`."""
+    if not live:
+        return PackedJump(jump) if fused else jump
+    differentiable = copy.deepcopy(jump.field)
+    if fused:
+        jump = PackedJump(jump)
+        use_fused(differentiable, True)
+    return LiveJump(jump, differentiable)
 
 
 class _Sources(NamedTuple):
@@ -207,12 +210,13 @@ class _Sources(NamedTuple):
         return "openmm" in self.offered
 
 
-def _sources(wanted: GuidanceName | None, has_kernel: bool) -> _Sources:
+def _sources(wanted: str | None, has_kernel: bool) -> _Sources:
     """Sources of a file for which `wanted` was asked."""
-    default: GuidanceName = wanted or ("learned" if has_kernel else "none")
-    if default not in GUIDANCE_SOURCES:
+    name = wanted or ("learned" if has_kernel else "none")
+    default = next((known for known in GUIDANCE_SOURCES if known == name), None)
+    if default is None:
         raise ConfigError(
-            f"guidance source '{default}' is unknown; choose one of {', '.join(GUIDANCE_SOURCES)}."
+            f"guidance source '{name}' is unknown; choose one of {', '.join(GUIDANCE_SOURCES)}."
         )
     if default in ("learned", "openmm+residual") and not has_kernel:
         raise ConfigError(f"The guidance source {default} needs a kernel; give its weights with --guidance.")

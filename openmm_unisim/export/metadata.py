@@ -92,7 +92,9 @@ class ModelMetadata(BaseModel):
     rigid_motion_removed: bool
     guidance_alpha: float = Field(ge=0)
     guidance: GuidanceName  # the source unless another one is chosen
-    guidance_sources: tuple[GuidanceName, ...] = ()  # all that the module can be told to use; empty: `guidance`
+    guidance_sources: tuple[
+        GuidanceName, ...
+    ] = ()  # all that the module can be told to use; empty: `guidance`
     guidance_environment: str = ""  # of learned guidance: where it leads; empty: unknown, or no guidance
     forces_required: bool
     default_guidance_scale: float = Field(ge=0)

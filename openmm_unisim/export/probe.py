@@ -132,7 +132,8 @@ class Probe:
             "kT": BOLTZMANN * self._metadata.training_temperature_K,
             "forces": empty if forces is None else forces,
             "guidance_scale": self._metadata.default_guidance_scale,
-            "guidance_alpha": self._metadata.guidance_alpha or 1.0,  # not calibrated yet: any strength will do
+            "guidance_alpha": self._metadata.guidance_alpha
+            or 1.0,  # not calibrated yet: any strength will do
             "guidance_source": GUIDANCE_SOURCES.index(self._metadata.guidance),
             "box_vectors": box if self._metadata.periodic else empty,
             "noise": self._noise,

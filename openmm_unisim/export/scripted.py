@@ -133,7 +133,15 @@ class ConditionedJump(nn.Module):
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
         if given is None:
             end = self.end_point(
-                x, x0, t.to(x.dtype), z_index, adjacency.to(x.dtype), distance, place, reference, guidance_scale
+                x,
+                x0,
+                t.to(x.dtype),
+                z_index,
+                adjacency.to(x.dtype),
+                distance,
+                place,
+                reference,
+                guidance_scale,
             )
         else:
             end = given

@@ -28,7 +28,10 @@ STATE_ARGUMENTS = (
     "positions", "initial_positions", "atomic_numbers", "bonds", "t", "t_next", "kT", "forces",
     "guidance_scale", "box_vectors",
 )  # fmt: skip
-OPTIONAL_ARGUMENTS = ("guidance_alpha", "guidance_source")  # after guidance_scale, in modules that can be told
+OPTIONAL_ARGUMENTS = (
+    "guidance_alpha",
+    "guidance_source",
+)  # after guidance_scale, in modules that can be told
 METHOD_ARGUMENTS = {
     "step": (*STATE_ARGUMENTS, "noise"),
     "log_density": ("next_positions", *STATE_ARGUMENTS),

@@ -23,7 +23,9 @@ from .bridge import skip_scale
 
 __all__ = ["EARLIEST", "handed_over", "live_change", "told_share"]
 
-EARLIEST = 5e-4  # x_t = x_0 at t = 0, where a network has no derivative by their difference; J is taken at this time
+EARLIEST = (
+    5e-4  # x_t = x_0 at t = 0, where a network has no derivative by their difference; J is taken at this time
+)
 
 
 def live_change(pulled_back: Tensor, t: Tensor, sigma: float, strength: float) -> Tensor:

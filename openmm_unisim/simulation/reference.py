@@ -127,7 +127,9 @@ class ReferenceJump:
         self.temperature = self._checked_temperature(temperature, exact)
         self.source = choose_source(metadata, guidance_source)
         self.chosen_scale = self._checked_guidance(guidance_scale, guidance_source is not None, forces)
-        self.guidance_scale = 0.0 if self.source in ("none", "resample") else self.chosen_scale  # for the module
+        self.guidance_scale = (
+            0.0 if self.source in ("none", "resample") else self.chosen_scale
+        )  # for the module
         self.resampling = self._checked_resampling(resampling)
         self.forces, self.force_limit, self.clipped = forces, force_limit, 0
         self.n_atoms = len(atomic_numbers)

@@ -45,7 +45,9 @@ def forces() -> torch.Tensor:
 
 def drift(module, source: int, scale: float = 1.0, given: torch.Tensor | None = None, t: float = 0.2):
     state = arguments(t, t + 0.1)
-    chosen = {name: state[name] for name in ("positions", "initial_positions", "atomic_numbers", "bonds", "t", "kT")}
+    chosen = {
+        name: state[name] for name in ("positions", "initial_positions", "atomic_numbers", "bonds", "t", "kT")
+    }
     wanted = forces() if given is None else given
     with torch.no_grad():
         return module.drift(
@@ -58,9 +60,7 @@ def drift(module, source: int, scale: float = 1.0, given: torch.Tensor | None = 
 def test_keeps_the_contract(tmp_path, plain, kernel):
     metadata = validate_model_file(write_tiny_live_model(tmp_path, kernel, plain)).metadata
     assert metadata.guidance == "openmm" and metadata.forces_required and metadata.guidance_alpha == ALPHA
-    assert metadata.guidance_sources == (
-        ("learned", "openmm", "openmm+residual") if kernel else ("openmm",)
-    )
+    assert metadata.guidance_sources == (("learned", "openmm", "openmm+residual") if kernel else ("openmm",))
     assert "resample" in metadata.served_sources and "none" in metadata.served_sources
     assert (metadata.operators == 0) == plain
 
@@ -81,7 +81,9 @@ def test_unguided_steps_are_the_base_files_bit_for_bit(folder):
 def test_the_change_is_the_gradient_of_the_energy_at_the_end_point(folder):
     """Directional differences of -alpha eps(xhat_1(x_t)) against what a step adds, up to rigid motion."""
     module, t, gradient = loaded(folder / "live.unisim.pt"), 0.2, forces()
-    change = (drift(module, OPENMM, t=t) - drift(module, OPENMM, 0.0, t=t)).double() * 10 * (1 - t)  # angstrom
+    change = (
+        (drift(module, OPENMM, t=t) - drift(module, OPENMM, 0.0, t=t)).double() * 10 * (1 - t)
+    )  # angstrom
     state = arguments(t, t + 0.1)
     kT, sigma = state["kT"], CONFIG.sigma
 
@@ -98,8 +100,7 @@ def test_the_change_is_the_gradient_of_the_energy_at_the_end_point(folder):
         x0 = state["initial_positions"]
         direction = (remove_rigid_motion(x0 + free, x0) - x0) / 10
         slope = (
-            log_tilt(state["positions"] + step * direction)
-            - log_tilt(state["positions"] - step * direction)
+            log_tilt(state["positions"] + step * direction) - log_tilt(state["positions"] - step * direction)
         ) / (20 * step)
         expected = sigma**2 * (1 - t) * slope  # of delta along the direction, angstrom
         assert float((change * direction.double()).sum()) == pytest.approx(expected, rel=0.02, abs=1e-4)
