@@ -154,7 +154,9 @@ class ModelMetadata(BaseModel):
 
     def sampled_environment(self, guidance_scale: float | None = None, source: str | None = None) -> str:
         """Environment that jumps lead to: the data's, or where guidance leads (the file's own if None)."""
-        scale = self.default_guidance_scale if guidance_scale is None else guidance_scale
+        told = source is not None and self.guidance == "none"  # then the strength is 1 unless told
+        default = 1.0 if told else self.default_guidance_scale
+        scale = default if guidance_scale is None else guidance_scale
         guided = scale > 0 and (source or self.guidance) != "none"
         return (self.guidance_environment if guided else "") or self.environment
 
