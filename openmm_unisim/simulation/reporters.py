@@ -12,8 +12,8 @@ max_bond_deviation_nm    largest |bond - equilibrium length| of the proposal, nm
 chirality_flips          stereocentres of the proposal that changed handedness
 clashes                  clashing atom pairs of the proposal
 nan                      1 if the proposal, or its energy, was not finite
-wall_s                   wall time of this jump, s
 clipped_forces           guiding forces that were shortened to a limit; 0 where there is none
+wall_s                   wall time of this jump, s
 =======================  =================================================================================
 
 The measures are those of the proposal, before any rejection. A reporter on a plain `Simulation` sees only the
@@ -48,8 +48,8 @@ class JumpRecord:
     chirality_flips: int
     clashes: int
     nan: int
+    clipped_forces: int
     wall_s: float
-    clipped_forces: int = 0
 
     @classmethod
     def of(
@@ -58,8 +58,8 @@ class JumpRecord:
         """A row from its parts; `quality` is that of the proposal."""
         return cls(
             jump, time_ps, energy, outcome.accepted, outcome.log_acceptance, quality.max_bond_deviation,
-            quality.chirality_flips, quality.clashes, max(outcome.nan, int(quality.nan)), wall_s,
-            outcome.clipped,
+            quality.chirality_flips, quality.clashes, max(outcome.nan, int(quality.nan)),
+            outcome.clipped, wall_s,
         )  # fmt: skip
 
 
