@@ -3,11 +3,11 @@ r"""What each source of guidance does to the torsions of alanine dipeptide, and 
     python benchmarks/ala2_guidance_sources.py --target ../shared/reference/ala2_obc2.npz \
         --starts raw/vacuum/ACE-A-NME.vacuum.300K.seed3.h5 --json benchmarks/results/ala2_guidance_sources.json
 
-The vacuum weights are guided to OBC2, whose MD is the target, and to vacuum with a restraint on psi, whose target is the
-vacuum MD of the starts' file reweighted by exp(-beta W). `excess removed` is the share of the unguided distance to the
-target, less the floor of as many MD frames, that guidance takes away. The cost is processor time a jump over that of
-the unguided jumps of the same run, the environment's forces and energies included. Sizes are those of ten minutes on one
-core; nothing is rejected but NaN. Kinetics aren't scored: guidance doesn't promise them.
+The vacuum weights are guided to OBC2, whose MD is the target, and to vacuum with a restraint on psi, whose target is
+the vacuum MD of the starts' file reweighted by exp(-beta W). `excess removed` is the share of the unguided distance to
+the target, less the floor of as many MD frames, that guidance takes away. The cost is processor time a jump over that
+of the unguided jumps of the same run, the environment's forces and energies included. Sizes are those of some ten
+minutes on one core; nothing is rejected but NaN. Kinetics aren't scored: guidance doesn't promise them.
 """
 
 import argparse
