@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ._plugin import load_plugin, plugin_load_failures
     from .export.metadata import ModelMetadata, read_metadata
     from .export.validate import validate_model_file
+    from .hybrid.after_jump import Relaxation
+    from .hybrid.ghmc import GHMCIntegrator
+    from .hybrid.hybrid_simulation import HybridSimulation
     from .integrator import UniSimIntegrator
     from .pretrained.registry import resolve_model
     from .simulation.reference import ReferenceJump
@@ -41,6 +44,8 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "GHMCIntegrator",
+    "HybridSimulation",
     "JumpReporter",
     "MissingHydrogensError",
     "ModelDomainError",
@@ -52,6 +57,7 @@ __all__ = [
     "PluginError",
     "QualityError",
     "ReferenceJump",
+    "Relaxation",
     "StructureError",
     "UniSimError",
     "UniSimIntegrator",
@@ -65,9 +71,12 @@ __all__ = [
 ]
 
 _WHERE = {
+    "GHMCIntegrator": ".hybrid.ghmc",
+    "HybridSimulation": ".hybrid.hybrid_simulation",
     "JumpReporter": ".simulation.reporters",
     "ModelMetadata": ".export.metadata",
     "ReferenceJump": ".simulation.reference",
+    "Relaxation": ".hybrid.after_jump",
     "UniSimIntegrator": ".integrator",
     "load_plugin": "._plugin",
     "plugin_load_failures": "._plugin",
