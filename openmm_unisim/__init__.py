@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .hybrid.after_jump import Relaxation
     from .hybrid.ghmc import GHMCIntegrator
     from .hybrid.hybrid_simulation import HybridSimulation
+    from .hybrid.reporters import CycleReporter
+    from .hybrid.runner import run_hybrid
     from .integrator import UniSimIntegrator
     from .pretrained.registry import resolve_model
     from .simulation.reference import ReferenceJump
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "CycleReporter",
     "DataError",
     "GHMCIntegrator",
     "HybridSimulation",
@@ -66,11 +69,13 @@ __all__ = [
     "plugin_load_failures",
     "read_metadata",
     "resolve_model",
+    "run_hybrid",
     "run_simulation",
     "validate_model_file",
 ]
 
 _WHERE = {
+    "CycleReporter": ".hybrid.reporters",
     "GHMCIntegrator": ".hybrid.ghmc",
     "HybridSimulation": ".hybrid.hybrid_simulation",
     "JumpReporter": ".simulation.reporters",
@@ -82,6 +87,7 @@ _WHERE = {
     "plugin_load_failures": "._plugin",
     "read_metadata": ".export.metadata",
     "resolve_model": ".pretrained.registry",
+    "run_hybrid": ".hybrid.runner",
     "run_simulation": ".simulation.runner",
     "validate_model_file": ".export.validate",
 }

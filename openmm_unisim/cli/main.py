@@ -22,6 +22,7 @@ COMMANDS = (
     "train",
     "export",
     "simulate",
+    "hybrid",
     "evaluate",
     "benchmark",
     "models",

@@ -31,7 +31,7 @@ from .counters import CounterReader, JumpOutcome
 from .outputs import output_errors
 from .quality import NOT_MEASURED, Quality, QualityMonitor
 
-__all__ = ["COLUMNS", "JumpRecord", "JumpReporter", "JumpTable"]
+__all__ = ["COLUMNS", "JumpRecord", "JumpReporter", "JumpTable", "RowTable"]
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,31 @@ class JumpRecord:
 COLUMNS = tuple(field.name for field in fields(JumpRecord))
 
 
-class JumpTable:
-    """Writer of jumps.csv; every row is flushed, so that a kill loses at most half a line.
+class RowTable:
+    """Writer of a table of records; every row is flushed, so that a kill loses at most half a line.
 
     Parameters
     ----------
     path : str or Path
+    columns : tuple of str
+        Fields of the records.
     append : bool
         Continue the file instead of starting it.
     """
 
-    def __init__(self, path: str | Path, append: bool = False):
+    def __init__(self, path: str | Path, columns: tuple[str, ...], append: bool = False):
         self._path = Path(path)
+        self._columns = columns
         with output_errors(self._path):
             self._stream: TextIO = open(self._path, "a" if append else "w", newline="")
             if self._stream.tell() == 0:  # an appended file may be empty
-                self._stream.write(",".join(COLUMNS) + "\n")
+                self._stream.write(",".join(columns) + "\n")
                 self._stream.flush()
 
-    def write(self, record: JumpRecord) -> None:
-        """Append one row: shortest text that reads back as the same number."""
-        values = (repr(getattr(record, name)) for name in COLUMNS)
+    def write(self, record: Any) -> None:
+        """Append one row: text as it is, numbers as the shortest text that reads back as the same number."""
+        found = (getattr(record, name) for name in self._columns)
+        values = (value if isinstance(value, str) else repr(value) for value in found)
         with output_errors(self._path):
             self._stream.write(",".join(values) + "\n")
             self._stream.flush()
@@ -91,6 +95,13 @@ class JumpTable:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+class JumpTable(RowTable):
+    """Writer of jumps.csv."""
+
+    def __init__(self, path: str | Path, append: bool = False):
+        super().__init__(path, COLUMNS, append)
 
 
 class JumpReporter:
