@@ -23,6 +23,7 @@ ALLOWED = {
     "training": {"base", "interpolant", "model", "data", "export"},
     "pretrained": {"base", "export.metadata"},
     "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.loader"},
+    "hybrid": {"base", "pretrained", "simulation", "export.metadata"},
     "evaluation": {"base", "data.trajectory_file", "pretrained"},
     # benchmark/speed times the networks and the training step themselves
     "benchmark": {
@@ -45,6 +46,7 @@ ALLOWED = {
         "training",
         "pretrained",
         "simulation",
+        "hybrid",
         "evaluation",
         "benchmark",
     },

@@ -23,6 +23,7 @@ COMMANDS = (
     "export",
     "calibrate_guidance",
     "simulate",
+    "hybrid",
     "evaluate",
     "benchmark",
     "models",
