@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .integrator import UniSimIntegrator
     from .pretrained.registry import resolve_model
     from .simulation.reference import ReferenceJump
+    from .simulation.refinement import RestrainedRefinement
+    from .simulation.replicas import ReplicaSimulation
     from .simulation.reporters import JumpReporter
     from .simulation.runner import run_simulation
 
@@ -52,6 +54,8 @@ __all__ = [
     "PluginError",
     "QualityError",
     "ReferenceJump",
+    "ReplicaSimulation",
+    "RestrainedRefinement",
     "StructureError",
     "UniSimError",
     "UniSimIntegrator",
@@ -68,6 +72,8 @@ _WHERE = {
     "JumpReporter": ".simulation.reporters",
     "ModelMetadata": ".export.metadata",
     "ReferenceJump": ".simulation.reference",
+    "ReplicaSimulation": ".simulation.replicas",
+    "RestrainedRefinement": ".simulation.refinement",
     "UniSimIntegrator": ".integrator",
     "load_plugin": "._plugin",
     "plugin_load_failures": "._plugin",

@@ -58,7 +58,7 @@ class Refinement:
 
 @dataclass
 class RefinementCounts:
-    """Refinements done; failed ones, after which the structure stayed as the jump left it; the largest displacement, nm."""
+    """Refinements done; failed ones, which left the jump as it was; the largest displacement, nm."""
 
     refined: int = 0
     failed: int = 0

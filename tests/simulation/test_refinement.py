@@ -63,7 +63,12 @@ def test_the_energy_falls_and_restrained_atoms_stay(molecule):
 
 def test_a_stronger_restraint_holds_closer(molecule):
     moved = []
-    for strength in (0.0, 4.184e3, 4.184e4, 4.184e6):  # from the structure as it was built, far from a minimum
+    for strength in (
+        0.0,
+        4.184e3,
+        4.184e4,
+        4.184e6,
+    ):  # from the structure as it was built, far from a minimum
         refinement, context, _ = set_up(molecule, strength=strength)
         context.setPositions(molecule.positions)
         moved.append(refinement.refine(context).displacement)
