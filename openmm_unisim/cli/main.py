@@ -22,6 +22,7 @@ COMMANDS = (
     "train",
     "export",
     "simulate",
+    "replicas",
     "evaluate",
     "benchmark",
     "models",

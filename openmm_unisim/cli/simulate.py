@@ -69,6 +69,10 @@ def simulate(
             "model's default unless told. Guidance moves populations, not kinetics."
         ),
     ] = None,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
+    ] = False,
     parameters: Annotated[
         Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
     ] = Path("data/parameters"),
@@ -91,7 +95,7 @@ def simulate(
     input = _known(input, parameters)
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
-        md_timing, checkpoint_interval, repair, guidance_scale,
+        md_timing, checkpoint_interval, repair, guidance_scale, refine,
     )  # fmt: skip
     if reference is not None:
         _check_reference(reference, settings)
