@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .integrator import UniSimIntegrator
     from .pretrained.registry import resolve_model
     from .simulation.reference import ReferenceJump
+    from .simulation.refinement import RestrainedRefinement
+    from .simulation.replicas import ReplicaSimulation
     from .simulation.reporters import JumpReporter
     from .simulation.runner import run_simulation
 
@@ -61,6 +63,8 @@ __all__ = [
     "QualityError",
     "ReferenceJump",
     "Relaxation",
+    "ReplicaSimulation",
+    "RestrainedRefinement",
     "StructureError",
     "UniSimError",
     "UniSimIntegrator",
@@ -82,6 +86,8 @@ _WHERE = {
     "ModelMetadata": ".export.metadata",
     "ReferenceJump": ".simulation.reference",
     "Relaxation": ".hybrid.after_jump",
+    "ReplicaSimulation": ".simulation.replicas",
+    "RestrainedRefinement": ".simulation.refinement",
     "UniSimIntegrator": ".integrator",
     "load_plugin": "._plugin",
     "plugin_load_failures": "._plugin",

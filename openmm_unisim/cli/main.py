@@ -24,6 +24,7 @@ COMMANDS = (
     "calibrate_guidance",
     "simulate",
     "hybrid",
+    "replicas",
     "evaluate",
     "benchmark",
     "models",

@@ -87,6 +87,10 @@ def simulate(
     guidance_force_limit: Annotated[
         float, typer.Option(help="Longest guiding force on an atom, kJ/mol/nm; longer ones are cut. 0: none.")
     ] = 0.0,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
+    ] = False,
     parameters: Annotated[
         Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
     ] = Path("data/parameters"),
@@ -110,7 +114,7 @@ def simulate(
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
         md_timing, checkpoint_interval, repair, guidance_scale,
-        _guidance(guidance_source, guidance_groups, resample, guidance_force, guidance_force_limit),
+        _guidance(guidance_source, guidance_groups, resample, guidance_force, guidance_force_limit), refine,
     )  # fmt: skip
     if reference is not None:
         _check_reference(reference, settings)

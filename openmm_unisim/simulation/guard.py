@@ -15,6 +15,7 @@ from openmm import app, unit
 
 from .counters import CounterReader
 from .quality import NOT_FINITE, Quality, QualityCounts, QualityMonitor, check_policy
+from .refinement import RestrainedRefinement
 from .reporters import JumpRecord
 
 __all__ = ["GuardedJump", "JumpGuard"]
@@ -65,14 +66,22 @@ class JumpGuard:
         so for non-finite proposals only, which no file format can hold.
     counts : QualityCounts
         Added to at every jump.
+    refinement : RestrainedRefinement, optional
+        Applied to each finite proposal, which is then judged as refined.
     """
 
     def __init__(
-        self, simulation: app.Simulation, monitor: QualityMonitor, policy: str, counts: QualityCounts
+        self,
+        simulation: app.Simulation,
+        monitor: QualityMonitor,
+        policy: str,
+        counts: QualityCounts,
+        refinement: RestrainedRefinement | None = None,
     ):
         self._simulation = simulation
         self._monitor = monitor
         self._policy = check_policy(policy)
+        self._refinement = refinement
         self.counts = counts
         self._counters = CounterReader(simulation.integrator)
         self._kept = self._snapshot()
@@ -82,6 +91,8 @@ class JumpGuard:
         started = time.perf_counter()
         self._simulation.step(1)
         outcome = self._counters.since_last()
+        if self._refinement is not None and not outcome.nan:
+            self._refinement.refine(self._simulation.context)
         proposal = self._snapshot()
         quality = NOT_FINITE if outcome.nan else self._monitor.assess(proposal.positions, proposal.energy)
         self.counts.add(quality)

@@ -26,7 +26,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,18 +98,27 @@ class RunFolder:
     ----------
     path : str or Path
         The folder; nothing is touched until a method is called.
+    stem : str
+        Of the checkpoint's two files.
+    growing : sequence of str
+        Names of the files that grow and are cut back to a checkpoint.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(
+        self,
+        path: str | Path,
+        stem: str = "checkpoint",
+        growing: Sequence[str] = ("trajectory.xtc", "jumps.csv"),
+    ):
         self.path = Path(path)
         self.topology = self.path / "topology.pdb"
         self.trajectory = self.path / "trajectory.xtc"
         self.jumps = self.path / "jumps.csv"
-        self.checkpoint = self.path / "checkpoint.chk"
-        self.checkpoint_record = self.path / "checkpoint.json"
+        self.checkpoint = self.path / f"{stem}.chk"
+        self.checkpoint_record = self.path / f"{stem}.json"
         self.run_record = self.path / "run.json"
-        self._new_checkpoint = self.path / "checkpoint.chk.new"
-        self._growing = (self.trajectory, self.jumps)
+        self._new_checkpoint = self.path / f"{stem}.chk.new"
+        self._growing = [self.path / name for name in growing]
 
     def check_free(self) -> None:
         """Raise `OutputError` if the folder already holds something."""

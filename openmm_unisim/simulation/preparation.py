@@ -18,6 +18,7 @@ from ..repair import repair_structure
 from ..system import ENVIRONMENTS, HYDROGEN_MASS, Molecule, get_platform, load_molecule
 from .guidance_settings import GuidanceSettings
 from .quality import check_policy
+from .refinement import RestrainedRefinement
 from .relaxation import SMALL_MOLECULE, MDProtocol
 
 __all__ = ["PreparedRun", "RunSettings", "prepare_run"]
@@ -61,6 +62,8 @@ class RunSettings:
         Strength of the model's guidance, 0 for none; None is the model's default.
     guidance : GuidanceSettings
         Where guidance comes from, and what belongs to it.
+    refine : bool
+        Minimise after each jump, held by a restraint (`openmm_unisim.simulation.refinement`).
     """
 
     input: str
@@ -79,6 +82,7 @@ class RunSettings:
     repair: bool = False
     guidance_scale: float | None = None
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
+    refine: bool = False
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
@@ -108,6 +112,8 @@ class PreparedRun:
     seeds : tuple of int
         First velocities, Langevin noise, jump noise; each in 1 .. 2^31 - 1.
     warnings : list of str
+    refinement : RestrainedRefinement or None
+        Part of the System already.
     """
 
     settings: RunSettings
@@ -121,6 +127,7 @@ class PreparedRun:
     identity: dict[str, Any]
     seeds: tuple[int, int, int]
     warnings: list[str] = field(default_factory=list)
+    refinement: RestrainedRefinement | None = None
 
 
 def derive_seeds(seed: int) -> tuple[int, int, int]:
@@ -157,12 +164,28 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     _warn_of_another_molecule(molecule, metadata, warnings)
     system = protocol.system(molecule)
     settings.guidance.apply(integrator, system, source)
+    refinement = _refinement(settings, molecule, system, warnings)
     substeps = settings.substeps or metadata.default_substeps
     identity = _identity(settings, molecule, model_path, protocol, platform, substeps)
     return PreparedRun(
         settings, molecule, model_path, metadata, protocol, system, integrator, platform, identity, seeds,
-        warnings,
+        warnings, refinement,
     )  # fmt: skip
+
+
+def _refinement(
+    settings: RunSettings, molecule: Molecule, system: openmm.System, warnings: list[str]
+) -> RestrainedRefinement | None:
+    """The refinement, its restraint added to the System before any Context is made of it."""
+    if not settings.refine:
+        return None
+    refinement = RestrainedRefinement(molecule.topology)
+    refinement.addToSystem(system)
+    warnings.append(
+        "Each jump is followed by a minimisation, which takes thermal motion out: don't read energies, bond lengths or "
+        "populations off the refined structures."
+    )
+    return refinement
 
 
 def _warn_of_another_molecule(molecule: Molecule, metadata: ModelMetadata, warnings: list[str]) -> None:
@@ -244,9 +267,11 @@ def _identity(
     platform: str,
     substeps: int,
 ) -> dict[str, Any]:
-    guidance = {} if settings.guidance_scale is None else {"guidance_scale": settings.guidance_scale}
+    asked = {} if settings.guidance_scale is None else {"guidance_scale": settings.guidance_scale}
+    if settings.refine:
+        asked["refine"] = True
     return (
-        guidance
+        asked
         | settings.guidance.identity()
         | {
             "input": input_hash(settings.input, molecule),

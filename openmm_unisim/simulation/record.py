@@ -15,8 +15,8 @@ seeds           the three seeds derived from the one given
 md              thermalisation, run_well: protocol and ns/day of the MD before the jumps and of MD run well
                 (`relaxation.time_md_run_well`), the latter by platform and at its fastest
 jumps           done, accepted, rejected, wall_s and cpu_s (of the whole loop), jumps_per_s, ns_per_day
-                (model time), clipped_forces where a limit is set, and counts of broken proposals before any
-                rejection (`quality.QualityCounts`)
+                (model time), clipped_forces where a limit is set, counts of broken proposals before any rejection
+                (`quality.QualityCounts`), with --refine those of refinements (`refinement.RefinementCounts`)
 warnings        sentences shown to the user
 resumed         jump numbers at which the run was continued
 provenance      commit, versions, machine, command
@@ -118,9 +118,9 @@ def require_same_run(earlier: dict[str, Any], identity: dict[str, Any]) -> None:
     before = dict(earlier.get("identity", {}))
     if before.get("substeps") == 0:  # written before the model's own number was filled in
         before["substeps"] = earlier["settings"]["substeps"]
-    for key, value in identity.items():
-        if before.get(key) != value:
+    for key in {**identity, **before}:
+        if before.get(key) != identity.get(key):
             raise CheckpointError(
                 f"Can't resume with another {key}: the run was started with {before.get(key)} and this is "
-                f"{value}; give the original one, or start a new run in another folder."
+                f"{identity.get(key)}; give the original one, or start a new run in another folder."
             )

@@ -171,15 +171,16 @@ class ReferenceJump:
         path = [torch.as_tensor(initial - centroid).to(self.device, self.scalar_type)]
         log_density = torch.zeros(len(initial), dtype=torch.float64, device=self.device)
         with torch.no_grad():
+            alive = torch.ones(len(initial), dtype=torch.bool, device=self.device)
             for k in range(self.n_substeps):
-                state = self._state(k, path[k], path[0], centroid)
+                state = self._state(k, _only(alive, path[k], path[0]), path[0], centroid)
                 following, density = self._call("step", **state, noise=draws[k])
-                path.append(following)
+                alive = alive & (following.abs() < MAX_COORDINATE).all(dim=2).all(dim=1)
+                path.append(_only(alive, following, torch.full_like(following, torch.nan)))
                 log_density = log_density + density
         end = path[-1].to("cpu", torch.float64).numpy() + centroid
-        states = torch.stack(path)
-        finite = (states.abs() < MAX_COORDINATE).all(dim=3).all(dim=2).all(dim=0).cpu().numpy()
-        return Proposal(end, log_density.cpu().numpy(), states, centroid, finite)
+        log_density = torch.where(alive, log_density, torch.full_like(log_density, torch.nan))
+        return Proposal(end, log_density.cpu().numpy(), torch.stack(path), centroid, alive.cpu().numpy())
 
     def path_log_density(self, path: Tensor, centroid: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log density of a given path, for the reversed direction.
@@ -193,8 +194,17 @@ class ReferenceJump:
         Returns
         -------
         ndarray, shape (n_copies,)
+            nan for a copy whose path isn't finite.
         """
-        total = torch.zeros(path.shape[1], dtype=torch.float64, device=self.device)
+        alive = path.isfinite().all(dim=3).all(dim=2).all(dim=0)
+        total = torch.full((path.shape[1],), torch.nan, dtype=torch.float64, device=self.device)
+        if not bool(alive.any()):
+            return total.cpu().numpy()
+        if not bool(alive.all()):  # another copy stands in, for no model is to see NaN
+            stand_in = int(alive.nonzero()[0, 0])
+            path = torch.where(alive.reshape(-1, 1, 1), path, path[:, stand_in : stand_in + 1])
+            centroid = np.where(alive.cpu().numpy()[:, None, None], centroid, centroid[stand_in])
+        total = torch.where(alive, torch.zeros_like(total), total)
         with torch.no_grad():
             for k in range(self.n_substeps):
                 state = self._state(k, path[k], path[0], centroid)
@@ -318,3 +328,8 @@ class ReferenceJump:
                 "go back to the last finite frame."
             )
         return array
+
+
+def _only(alive: Tensor, x: Tensor, otherwise: Tensor) -> Tensor:
+    """`x`, with `otherwise` for copies that were lost: no model ever sees NaN beside the others of a batch."""
+    return x if bool(alive.all()) else torch.where(alive.reshape(-1, 1, 1), x, otherwise)

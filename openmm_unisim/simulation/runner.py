@@ -17,6 +17,7 @@ from .outputs import RunFolder, output_errors, write_json
 from .preparation import PreparedRun, RunSettings, prepare_run
 from .quality import QualityCounts, QualityMonitor
 from .record import RunStanding, initial_record, require_same_run
+from .refinement import RefinementCounts
 from .relaxation import thermalise, time_md_run_well
 from .reporters import JumpTable
 
@@ -104,7 +105,7 @@ class _JumpRun:
         simulation.context.setVelocities(velocities)
         monitor = _monitor(prepared, folder)
         record = initial_record(prepared, md, monitor.n_stereocentres)
-        guard = JumpGuard(simulation, monitor, prepared.settings.policy, QualityCounts())
+        guard = _guard(prepared, simulation, monitor, QualityCounts())
         run = cls(prepared, folder, simulation, record, guard, RunStanding())
         run._save("running")
         return run
@@ -117,6 +118,8 @@ class _JumpRun:
         data, saved = folder.load_checkpoint()
         try:
             standing, counts = RunStanding(**saved["standing"]), QualityCounts(**saved["counts"])
+            if prepared.refinement is not None:
+                prepared.refinement.counts = RefinementCounts(**saved["refinement"])
             simulation.context.loadCheckpoint(data)
         except (KeyError, TypeError) as error:
             raise CheckpointError(
@@ -135,7 +138,7 @@ class _JumpRun:
         folder.truncate_to(saved)
         record["settings"]["jumps"] = prepared.settings.jumps
         record["resumed"].append(standing.done)
-        guard = JumpGuard(simulation, _monitor(prepared, folder), prepared.settings.policy, counts)
+        guard = _guard(prepared, simulation, _monitor(prepared, folder), counts)
         return cls(prepared, folder, simulation, record, guard, standing)
 
     def run(self, observer: RunObserver) -> dict[str, Any]:
@@ -196,6 +199,8 @@ class _JumpRun:
         """Checkpoint, then run.json."""
         data = self._simulation.context.createCheckpoint()
         record = {"standing": asdict(self._standing), "counts": asdict(self._guard.counts)}
+        if self._prepared.refinement is not None:
+            record["refinement"] = asdict(self._prepared.refinement.counts)
         self._folder.save_checkpoint(data, record)
         self._write_record(status)
 
@@ -204,6 +209,8 @@ class _JumpRun:
         self._record["jumps"] = self._standing.record(self._lag_time, self._guard.counts)
         if self._prepared.settings.guidance.force_limit > 0:
             self._record["jumps"]["clipped_forces"] = self._prepared.integrator.getNumClipped()
+        if self._prepared.refinement is not None:
+            self._record["jumps"]["refinement"] = asdict(self._prepared.refinement.counts)
         write_json(self._folder.run_record, self._record)
 
 
@@ -233,6 +240,12 @@ def _thermalise_and_time(
     )
     observer.stage("Timing MD", 1.0)
     return state.positions, state.velocities, {"thermalisation": state.record, "run_well": run_well}
+
+
+def _guard(
+    prepared: PreparedRun, simulation: app.Simulation, monitor: QualityMonitor, counts: QualityCounts
+) -> JumpGuard:
+    return JumpGuard(simulation, monitor, prepared.settings.policy, counts, prepared.refinement)
 
 
 def _monitor(prepared: PreparedRun, folder: RunFolder) -> QualityMonitor:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, NonFiniteError, OutputError
 from ..provenance import provenance, sha256_of_file
+from ..run_lock import hold
 from .batches import PartStream
 from .config import RunConfig
 from .parallel import BatchGradients
 from .processes import ALONE, Processes
-from .run_lock import hold
 from .run_log import RunLog
 from .run_state import load_run, read_run, save_run, start_from, write_record
 from .stage import Stage

@@ -273,3 +273,21 @@ def test_the_molecule_of_a_sequence_is_the_same_every_time(models: dict[str, Pat
 def test_derived_seeds_are_valid_and_distinct() -> None:
     seeds = [seed for n in range(1, 200) for seed in derive_seeds(n)]
     assert len(set(seeds)) == len(seeds) and min(seeds) >= 1 and max(seeds) < 2**31
+
+
+def test_refined_runs_count_warn_and_resume(models: dict[str, Path], tmp_path: Path) -> None:
+    settings = settings_for(models["rough"], tmp_path / "whole", jumps=9, refine=True)
+    observer = Stopper()
+    record = run_simulation(settings, observer=observer)
+    counts = record["jumps"]["refinement"]
+    assert counts["refined"] == 9 and counts["failed"] == 0 and 0 < counts["largest_displacement"] < 0.1
+    assert record["jumps"]["accepted"] == 9  # without refinement this model breaks the molecule
+    assert any("takes thermal motion out" in message for message in observer.warnings)
+    parts = replace(settings, output=tmp_path / "parts")
+    with pytest.raises(RuntimeError):
+        run_simulation(parts, observer=Stopper(8, crash=True))
+    record = run_simulation(parts, resume=True, observer=Stopper())
+    assert record["jumps"]["refinement"] == counts
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    with pytest.raises(CheckpointError, match="another"):
+        run_simulation(replace(settings, refine=False), resume=True)

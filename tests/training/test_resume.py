@@ -11,8 +11,8 @@ import pytest
 
 from openmm_unisim.errors import CheckpointError, DataError, OutputError
 from openmm_unisim.model.conditioned import ConditionedConfig
+from openmm_unisim.run_lock import hold
 from openmm_unisim.training.config import VectorFieldConfig
-from openmm_unisim.training.run_lock import hold
 from openmm_unisim.training.trainer import Trainer
 from openmm_unisim.training.vector_field import VectorFieldStage
 

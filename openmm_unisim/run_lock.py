@@ -5,21 +5,21 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import CheckpointError, OutputError
+from .errors import CheckpointError, OutputError
 
 __all__ = ["hold"]
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run folder, `run.lock`; the system releases it if the process dies.
+def hold(folder: Path, name: str = "run.lock") -> Iterator[None]:
+    """Hold the lock of a run folder, a file in it; the system releases it if the process dies.
 
     Raises
     ------
     CheckpointError
-        If another process trains there.
+        If another process holds it.
     """
-    path = folder / "run.lock"
+    path = folder / name
     try:
         file = open(path, "a")
     except OSError as error:
