@@ -23,6 +23,7 @@ ALLOWED = {
     "training": {"base", "interpolant", "model", "data", "export"},
     "pretrained": {"base", "export.metadata"},
     "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.loader"},
+    "solvent": {"base", "pretrained", "simulation", "export.metadata", "data.wholeness"},
     "evaluation": {"base", "data.trajectory_file", "pretrained"},
     # benchmark/speed times the networks and the training step themselves
     "benchmark": {
@@ -47,6 +48,7 @@ ALLOWED = {
         "simulation",
         "evaluation",
         "benchmark",
+        "solvent",
     },
 }
 # The public API, and the plugin's Python side, sit on top of the base.
