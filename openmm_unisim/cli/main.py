@@ -22,6 +22,7 @@ COMMANDS = (
     "train",
     "export",
     "simulate",
+    "solvent",
     "evaluate",
     "benchmark",
     "models",

@@ -109,7 +109,7 @@ class RunFolder:
         self.checkpoint_record = self.path / "checkpoint.json"
         self.run_record = self.path / "run.json"
         self._new_checkpoint = self.path / "checkpoint.chk.new"
-        self._growing = (self.trajectory, self.jumps)
+        self._growing: tuple[Path, ...] = (self.trajectory, self.jumps)
 
     def check_free(self) -> None:
         """Raise `OutputError` if the folder already holds something."""

@@ -22,10 +22,7 @@ __all__ = ["CHARGES", "STERICS", "switching_system"]
 
 CHARGES = "unisim_solute_charges"
 STERICS = "unisim_solute_sterics"
-SOFT_CORE = (
-    f"4*sqrt(epsilon1*epsilon2)*{STERICS}*(1/b^2-1/b);"
-    f"b=(r/(0.5*(sigma1+sigma2)))^6+0.5*(1-{STERICS})"
-)
+SOFT_CORE = f"4*sqrt(epsilon1*epsilon2)*{STERICS}*(1/b^2-1/b);b=(r/(0.5*(sigma1+sigma2)))^6+0.5*(1-{STERICS})"
 # They act in updateContextState, which a switch never calls; without them a copy is also quicker to set up.
 _BETWEEN_MOVES = (
     "MonteCarloBarostat",
@@ -70,7 +67,8 @@ def _scale(system: openmm.System, solute: list[int]) -> None:
     found = [force for force in system.getForces() if isinstance(force, openmm.NonbondedForce)]
     if len(found) != 1:
         raise ConfigError(
-            f"The System has {len(found)} NonbondedForces and this protocol scales exactly one; use 'straight' or 'path'."
+            f"The System has {len(found)} NonbondedForces and this protocol scales one; "
+            "use 'straight' or 'path'."
         )
     nonbonded = found[0]
     soft = _soft_core(nonbonded)

@@ -30,8 +30,8 @@ from openmm import app, unit
 from ..errors import CheckpointError, ConfigError, NonFiniteError
 from ..simulation.noise import acceptance_uniform
 from ..units import BOLTZMANN, in_unit
-from .proposal import ProposedJump, SoluteJump, thermal_velocities
 from .propagator import SolventPropagator, Switched
+from .proposal import ProposedJump, SoluteJump, thermal_velocities
 from .protocol import SwitchingProtocol
 from .record import MoveCounts, MoveRecord
 from .solute import Solute
@@ -135,6 +135,19 @@ class SoluteMove:
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{counts} are no counts of a move ({error}).") from error
 
+    def describe(self) -> dict[str, Any]:
+        """Settings that must be the same for a run to be resumed."""
+        return {
+            "kind": type(self).__name__,
+            "exact": self.exact,
+            "seed": self._seed,
+            "temperature_K": self.getTemperature(),
+            "substeps": self._jump.jump.n_substeps,
+            "guidance_scale": self._jump.jump.guidance_scale,
+            "weights": self._jump.jump.metadata.weights_sha256,
+            "solute": self.solute.particles.tolist(),
+        }
+
     def reset(self) -> None:
         """Forget what platforms remember of earlier moves, so that a resumed run draws equal bits."""
 
@@ -217,6 +230,14 @@ class SwitchingMove(SoluteMove):
         self._screen = screen
         self._propagator: SolventPropagator | None = None
 
+    def describe(self) -> dict[str, Any]:
+        """Settings that must be the same for a run to be resumed."""
+        return {
+            **super().describe(),
+            "protocol": asdict(self.protocol),
+            "screened": self._screen is not None,
+        }
+
     def reset(self) -> None:
         """Forget what platforms remember of earlier moves, so that a resumed run draws equal bits."""
         if self._propagator is not None:
@@ -270,6 +291,7 @@ class SwitchingMove(SoluteMove):
         """The switched state, which `context` holds then, and its potential energy; None if it failed."""
         if self._propagator is None:
             self._propagator = self._new_propagator(context)
+        self._propagator.copy_parameters(context)
         track = jump.track if self.protocol.kind == "path" else jump.track[[0, -1]]
         try:
             switched = self._propagator.switch(before.positions, velocities, before.box, track)
@@ -277,15 +299,20 @@ class SwitchingMove(SoluteMove):
                 return None, np.nan
             context.setPositions(switched.positions)
             state = context.getState(energy=True)
-        except openmm.OpenMMException:  # "Particle coordinate is NaN" and the like: a rejection that is counted
+        except (
+            openmm.OpenMMException
+        ):  # "Particle coordinate is NaN" and the like: a rejection that is counted
             self._propagator.reset()
             return None, np.nan
         return switched, state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
 
     def _new_propagator(self, context: openmm.Context) -> SolventPropagator:
-        """On the platform of the user's Context, with its properties."""
-        platform = context.getPlatform()
-        properties = {name: platform.getPropertyValue(context, name) for name in platform.getPropertyNames()}
-        return SolventPropagator(
-            self._system, self.solute.particles, self.protocol, platform, properties
-        )
+        """On the platform of the user's Context."""
+        platform, properties = platform_of(context)
+        return SolventPropagator(self._system, self.solute.particles, self.protocol, platform, properties)
+
+
+def platform_of(context: openmm.Context) -> tuple[openmm.Platform, dict[str, str]]:
+    """Platform of a Context, and the values of its properties there."""
+    platform = context.getPlatform()
+    return platform, {name: platform.getPropertyValue(context, name) for name in platform.getPropertyNames()}

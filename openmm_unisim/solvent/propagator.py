@@ -87,6 +87,13 @@ class SolventPropagator:
         """Forget what the platform remembers (neighbour lists), so that equal input gives equal bits."""
         self.context.reinitialize()
 
+    def copy_parameters(self, context: openmm.Context) -> None:
+        """Take over the Context parameters that both have."""
+        values = dict(context.getParameters())
+        for name in dict(self.context.getParameters()):
+            if name in values:
+                self.context.setParameter(name, values[name])
+
     def switch(
         self,
         positions: NDArray[np.float64],

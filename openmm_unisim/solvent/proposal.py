@@ -93,9 +93,7 @@ class SoluteJump:
         # the solute's energy is part of the switch's work, so the ratio here is of densities alone
         self._paths = PathMetropolis(self.jump, lambda positions: np.zeros(len(positions)))
 
-    def propose(
-        self, positions: NDArray[np.float64], box: NDArray[np.float64], number: int
-    ) -> ProposedJump:
+    def propose(self, positions: NDArray[np.float64], box: NDArray[np.float64], number: int) -> ProposedJump:
         """Jump number `number`.
 
         Parameters

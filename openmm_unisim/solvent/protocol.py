@@ -68,6 +68,8 @@ class SwitchingProtocol:
             raise ConfigError(f"A switching duration of {self.duration} ps must be 0 or more.")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise ConfigError(f"A step size of {self.step_size} ps must be positive.")
+        if self.moving == 1:
+            raise ConfigError("moving = 1 leaves no time to scale interactions; give a smaller part.")
         for name in ("lowest_charges", "lowest_sterics", "moving"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} = {getattr(self, name)} must lie between 0 and 1.")
@@ -89,8 +91,9 @@ class SwitchingProtocol:
         if not self.alchemical:
             return Schedule(s, ones, ones)
         ramp = 0.5 * (1.0 - self.moving)  # from whole to lowest, at either end
-        progress = np.clip(np.minimum(s, 1.0 - s) / ramp, 0.0, 1.0) if ramp > 0 else ones
-        position = np.clip((s - ramp) / self.moving, 0.0, 1.0) if self.moving > 0 else np.rint(s)
+        progress = np.clip(np.minimum(s, 1.0 - s) / ramp, 0.0, 1.0)
+        at_once = 0.5 * (1.0 + np.sign(s - 0.5))
+        position = np.clip((s - ramp) / self.moving, 0.0, 1.0) if self.moving > 0 else at_once
         if self.kind == "discharge":
             return Schedule(position, 1.0 - (1.0 - self.lowest_charges) * progress, ones)
         first, second = np.clip(2 * progress, 0, 1), np.clip(2 * progress - 1, 0, 1)

@@ -132,9 +132,7 @@ class Solute:
         return modeller.topology
 
 
-def _components(
-    bonds: NDArray[np.int64], n_atoms: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _components(bonds: NDArray[np.int64], n_atoms: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Molecules as (atoms, spanning tree in the molecule's numbering), in the order of their first atoms."""
     label = list(range(n_atoms))
     for _ in range(n_atoms):

@@ -94,3 +94,52 @@ def _diatomic(charge: float):
 <NonbondedForce coulomb14scale="0.833333" lj14scale="0.5">
 <Atom type="toy-a" charge="{charge}" sigma="0.34" epsilon="0.4"/>
 <Atom type="toy-b" charge="{-charge}" sigma="0.34" epsilon="0.4"/></NonbondedForce></ForceField>""")
+
+
+def effective_samples(series: np.ndarray) -> float:
+    """Kish-like count from the autocorrelation, summed to its first value below 0.03."""
+    centred = series - series.mean()
+    n = len(series)
+    limit = n // 5
+    rho = np.array([(centred[: n - k] * centred[k:]).mean() for k in range(limit)]) / centred.var()
+    below = np.argmax(rho < 0.03) if (rho < 0.03).any() else limit
+    return n / (1.0 + 2.0 * rho[1:below].sum())
+
+
+_SIGMA, _EPSILON, _TETHER, _PAIR, _REST = 0.3, 1.0, 150.0, 600.0, 0.4
+_CHARGES = (0.25, -0.25, 0.3)
+_COULOMB = 138.935456
+
+
+def lj_solvent() -> tuple[openmm.System, app.Topology, np.ndarray]:
+    """A diatomic (no interaction within but a spring) and one charged LJ atom tethered to both of its atoms."""
+    system = openmm.System()
+    for mass in (12.0, 12.0, 16.0):
+        system.addParticle(mass)
+    bonds = openmm.HarmonicBondForce()
+    bonds.addBond(0, 1, _REST, _PAIR)
+    bonds.addBond(0, 2, 0.0, _TETHER)
+    bonds.addBond(1, 2, 0.0, _TETHER)
+    system.addForce(bonds)
+    nonbonded = openmm.NonbondedForce()
+    for charge in _CHARGES:
+        nonbonded.addParticle(charge, _SIGMA, _EPSILON)
+    nonbonded.addException(0, 1, 0.0, 1.0, 0.0)
+    system.addForce(nonbonded)
+    return system, bath_topology(1), np.array([[0.0, 0, 0], [0.45, 0, 0], [0.22, 0.3, 0]])
+
+
+def pair_marginal() -> tuple[np.ndarray, np.ndarray]:
+    """Density of the solute's distance in `lj_solvent`, by quadrature over the solvent atom in cylinder coordinates."""
+    grid = np.linspace(0.05, 0.9, 341)
+    z, rho = np.meshgrid(np.linspace(-1.2, 1.2, 481), np.linspace(0.002, 1.2, 300), indexing="ij")
+    density = []
+    for r in grid:
+        energy = np.zeros_like(z)
+        for place, charge in ((-0.5 * r, _CHARGES[0]), (0.5 * r, _CHARGES[1])):
+            d = np.sqrt((z - place) ** 2 + rho**2)
+            b = (_SIGMA / d) ** 6
+            energy += 0.5 * _TETHER * d**2 + 4 * _EPSILON * (b * b - b) + _COULOMB * charge * _CHARGES[2] / d
+        inner = float((rho * np.exp(-energy / KT)).sum())
+        density.append(r**2 * np.exp(-0.5 * _PAIR * (r - _REST) ** 2 / KT) * inner)
+    return grid, np.array(density)
