@@ -25,6 +25,7 @@ COMMANDS = (
     "simulate",
     "hybrid",
     "replicas",
+    "solvent",
     "evaluate",
     "benchmark",
     "models",
