@@ -17,6 +17,7 @@ from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
+from ..model.inference_pairs import PAIRS_FROM
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
 from .metadata import PACKAGE_SUFFIX, ModelMetadata
@@ -171,7 +172,7 @@ def export_conditioned(
     )
     digest = weights_sha256(module)
     if operators_are_built() and not plain:
-        module = PackedJump(module)
+        module = PackedJump(module, _is_of_one_small_molecule(protocol))
     metadata = _metadata(extra, lag, field, elements, substeps, digest, guided)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
@@ -212,6 +213,11 @@ def _choose_lag(extra: dict[str, Any], wanted: float | None, weights: Path) -> f
         if wanted is None or abs(lag - wanted) < 1e-9 * lag:
             return lag
     raise ConfigError(f"'{weights}' wasn't trained for a lag of {wanted:g} ps; choose one of {names}.")
+
+
+def _is_of_one_small_molecule(protocol: dict[str, Any]) -> bool:
+    """Such a model's file needs no form for large molecules, which is half of its size."""
+    return len(protocol.get("molecules", [""])) == 1 and len(protocol["atomic_numbers"]) < PAIRS_FROM
 
 
 def _masses(protocol: dict[str, Any]) -> str:
