@@ -31,6 +31,7 @@ from openmm_unisim.evaluation.estimators.features import backbone_torsions
 from openmm_unisim.evaluation.estimators.kinetics import statistical_inefficiency
 from openmm_unisim.evaluation.page.jsonable import jsonable
 from openmm_unisim.evaluation.reference import shipped_reference
+from openmm_unisim.hybrid.ghmc import GHMCIntegrator
 from openmm_unisim.hybrid.hybrid_simulation import HybridSimulation
 from openmm_unisim.hybrid.preparation import HybridSettings, PreparedHybrid, prepare_hybrid
 from openmm_unisim.hybrid.protocol import JumpPart, MDPart, Protocol, load_protocol
@@ -97,8 +98,14 @@ class Walker:
 
     def counts(self) -> dict[str, Any]:
         """What the simulation counted."""
-        counts = self._simulation.getCounts()
-        return {"jumps": counts.jumps, "accepted": counts.accepted, "rejected": counts.rejected}
+        counts, md = self._simulation.getCounts(), self._simulation.mdIntegrator
+        return {
+            "jumps": counts.jumps,
+            "accepted": counts.accepted,
+            "rejected": counts.rejected,
+            "md_time_ps": counts.md_time_ps,
+            "ghmc_acceptance": md.getAcceptanceRate() if isinstance(md, GHMCIntegrator) else None,
+        }
 
     def _save(self) -> None:
         """Frames and OpenMM's checkpoint in one file, replaced as a whole."""
@@ -169,6 +176,21 @@ def summary_of(walkers: list[Walker]) -> dict[str, Any]:
     }
 
 
+def z_score(first: dict[str, float], second: dict[str, float]) -> float:
+    """Difference of two means in standard errors."""
+    return (first["mean"] - second["mean"]) / float(np.hypot(first["error"], second["error"]))
+
+
+def compared(methods: dict[str, dict[str, Any]], reference: dict[str, float]) -> dict[str, float]:
+    """What the protocols promise, in standard errors: `sample` has flexible MD's energy and the reference's alpha."""
+    found = {
+        f"{name}: alpha, to 300 ns of MD": z_score(method["alpha"], reference)
+        for name, method in methods.items()
+    }
+    energies = {name: method["energy"] for name, method in methods.items()}
+    return {**found, "sample: energy, to md-flexible": z_score(energies["sample"], energies["md-flexible"])}
+
+
 def main() -> None:
     """Run what is missing, and sum up."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -201,12 +223,15 @@ def main() -> None:
             for method in protocols()
         },
     }
+    result["standard_errors_apart"] = compared(result["methods"], result["reference_alpha"])
     for method, found in result["methods"].items():
         print(
             f"{method:12s} {found['cycles']:6d} cycles  alpha {found['alpha']['mean']:.3f} +- "
             f"{found['alpha']['error']:.3f}  E {found['energy']['mean']:.2f} +- {found['energy']['error']:.2f}  "
             f"ESS/s {found['alpha_effective_per_cpu_s']:.2f}  psi crossings/s {found['crossings_per_cpu_s']['psi']:.2f}"
         )
+    for name, value in result["standard_errors_apart"].items():
+        print(f"{name}: {value:+.1f} standard errors")
     if arguments.json:
         arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n")
 

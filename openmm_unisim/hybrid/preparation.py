@@ -15,7 +15,7 @@ from ..units import BOLTZMANN
 from .after_jump import Relaxation
 from .ghmc import GHMCIntegrator
 from .hybrid_simulation import HybridSimulation
-from .protocol import Protocol
+from .protocol import Protocol, RelaxPart
 
 __all__ = ["HybridSettings", "PreparedHybrid", "prepare_hybrid"]
 
@@ -120,9 +120,10 @@ class PreparedHybrid:
 
     def _relaxation(self) -> Relaxation | None:
         protocol = self.settings.protocol
-        if protocol.jump.after != "relax" or protocol.relax is None:
+        if protocol.jump.after != "relax":
             return None
-        part, rise = protocol.relax, protocol.relax.energy_rise_kT
+        part = protocol.relax or RelaxPart()
+        rise = part.energy_rise_kT
         limit = float("inf") if rise is None else rise * BOLTZMANN * self.md.temperature_K
         return Relaxation(
             part.minimisation_steps,

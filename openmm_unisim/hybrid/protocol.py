@@ -142,6 +142,8 @@ class Protocol(_Part):
             raise ValueError(
                 f"seeds is given in a protocol of kind '{self.kind}'; leave it out or choose 'seed'"
             )
+        if self.seeds is None and self.kind == "seed":
+            raise ValueError("kind 'seed' writes start points, but seeds is missing; add seeds.every")
         if self.md.steps + self.jump.number == 0:
             raise ValueError("md.steps and jump.number are both 0, so a cycle does nothing")
         return self

@@ -46,6 +46,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("kind: explore\njump: {after: metropolis}", "in a protocol of kind 'explore'; its kind is 'sample'"),
         ("kind: explore\njump: {after: accept}\nrelax: {md_steps: 1}", "relax is given, but jump.after is 'accept'"),
         ("kind: explore\nseeds: {every: 1}", "seeds is given in a protocol of kind 'explore'"),
+        ("kind: seed", "writes start points, but seeds is missing"),
         ("kind: explore\nmd: {steps: 0}\njump: {number: 0}", "both 0, so a cycle does nothing"),
         ("- a list", "holds no keys"),
         ("kind: [", "is no YAML"),
