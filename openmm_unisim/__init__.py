@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .simulation.reference import ReferenceJump
     from .simulation.refinement import RestrainedRefinement
     from .simulation.replicas import ReplicaSimulation
+    from .simulation.replicas.exchange import UniSimReplicaExchangeSampler
     from .simulation.reporters import JumpReporter
     from .simulation.runner import run_simulation
 
@@ -68,6 +69,7 @@ __all__ = [
     "StructureError",
     "UniSimError",
     "UniSimIntegrator",
+    "UniSimReplicaExchangeSampler",
     "UnknownElementError",
     "load_plugin",
     "plugin_load_failures",
@@ -89,6 +91,7 @@ _WHERE = {
     "ReplicaSimulation": ".simulation.replicas",
     "RestrainedRefinement": ".simulation.refinement",
     "UniSimIntegrator": ".integrator",
+    "UniSimReplicaExchangeSampler": ".simulation.replicas.exchange",
     "load_plugin": "._plugin",
     "plugin_load_failures": "._plugin",
     "read_metadata": ".export.metadata",

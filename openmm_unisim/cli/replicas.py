@@ -101,6 +101,8 @@ def _pool(workers: int, dask: str) -> "tuple[ExecutorMaker | None, int]":
     """What runs the parts, and how many it runs at once; None is this process."""
     from ..data.factory import dask_executor, local_executor
 
+    if workers < 1:
+        raise ConfigError(f"workers = {workers} must be at least 1.")
     if dask:
         with dask_executor(dask) as probe:
             size = len(probe._client.scheduler_info(n_workers=-1)["workers"])

@@ -35,6 +35,7 @@ from .guidance import Resampling, check_calibrated, choose_source, clip_forces
 __all__ = ["ForceFunction", "Proposal", "ReferenceJump"]
 
 MAX_COORDINATE = 1e5  # nm; a molecule further out has exploded (UniSimJump.cpp has the same limit)
+MAX_BATCH_ATOMS = 4096  # copies times atoms of one call for densities (UniSimJump.cpp has the same limit)
 _METHODS = ("step", "log_density", "guidance_points")
 
 ForceFunction = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -205,16 +206,32 @@ class ReferenceJump:
             path = torch.where(alive.reshape(-1, 1, 1), path, path[:, stand_in : stand_in + 1])
             centroid = np.where(alive.cpu().numpy()[:, None, None], centroid, centroid[stand_in])
         total = torch.where(alive, torch.zeros_like(total), total)
+        together = max(1, MAX_BATCH_ATOMS // (path.shape[1] * self.n_atoms))  # substeps in one call
         with torch.no_grad():
-            for k in range(self.n_substeps):
-                state = self._state(k, path[k], path[0], centroid)
-                total = total + self._call("log_density", next_positions=path[k + 1], **state)
+            for first in range(0, self.n_substeps, together):
+                substeps = torch.arange(first, min(first + together, self.n_substeps))
+                total = total + self._log_densities(path, centroid, substeps)
         return total.cpu().numpy()
 
-    def _state(self, k: int, x: Tensor, x0: Tensor, centroid: NDArray[np.float64]) -> dict[str, Any]:
-        """Arguments that every method of the contract shares, forces included where guidance wants them."""
-        times = torch.full((len(x), 2), 0.0, dtype=torch.float64, device=self.device)
-        times[:, 0], times[:, 1] = self.times[k], self.times[k + 1]
+    def _log_densities(self, path: Tensor, centroid: NDArray[np.float64], substeps: Tensor) -> Tensor:
+        """Sum of log K of some substeps of a path, (n_copies,), in one call of the model."""
+        n, copies = len(substeps), path.shape[1]
+        rows = substeps.to(path.device)
+        x0 = path[0].repeat(n, 1, 1)
+        state = self._state(
+            substeps.repeat_interleave(copies), path[rows].flatten(0, 1), x0, np.tile(centroid, (n, 1, 1))
+        )
+        density = self._call("log_density", next_positions=path[rows + 1].flatten(0, 1), **state)
+        return density.reshape(n, copies).sum(dim=0)  # type: ignore[no-any-return]
+
+    def _state(self, k: int | Tensor, x: Tensor, x0: Tensor, centroid: NDArray[np.float64]) -> dict[str, Any]:
+        """Arguments that every method of the contract shares, forces included where guidance wants them.
+
+        `k` is the substep, one for all or one for each copy.
+        """
+        grid = torch.tensor(self.times, dtype=torch.float64)
+        times = torch.zeros((len(x), 2), dtype=torch.float64, device=self.device)
+        times[:, 0], times[:, 1] = grid[k].to(self.device), grid[k + 1].to(self.device)
         state = dict(self._fixed, positions=x, initial_positions=x0, t=times[:, 0], t_next=times[:, 1])
         if self._wants_forces(self.guidance_scale):
             points = self._call("guidance_points", **state)

@@ -51,6 +51,22 @@ def test_nan_proposals_are_counted_and_repeat_the_state():
     assert (run.proposed, run.nan, run.accepted) == (90, failed, 90 - failed) and failed > 10
 
 
+def test_no_model_sees_nan_beside_the_others():
+    class Watching(NaNModel):
+        def moments(self, x, *others):
+            assert x.isfinite().all()
+            return super().moments(x, *others)
+
+    jump = ReferenceJump(Watching(k=3), toy_metadata(), atomic_numbers=[6, 1])
+    acceptance = PathMetropolis(jump, lambda positions: np.zeros(len(positions)))
+    runs = [
+        JumpChain(jump, START, 11, acceptance=acceptance),
+        JumpChain(jump, START, 11),
+    ]
+    for run in runs:
+        assert sum((~frame.finite).sum() for frame in run.run(20)) > 5
+
+
 def test_nan_proposals_are_rejected_by_metropolis_too():
     jump = ReferenceJump(NaNModel(k=1), toy_metadata(), atomic_numbers=[6, 1])
     acceptance = PathMetropolis(jump, lambda positions: np.zeros(len(positions)))
