@@ -41,7 +41,8 @@ def test_a_reversed_switch_undoes_a_switch_in_a_box_of_rigid_water(kind: str) ->
     system, positions, box = warm_box()
     propagator = SolventPropagator(system, SOLUTE, SwitchingProtocol(kind, 0.01, 0.002), REFERENCE)
     start = positions[SOLUTE]
-    middle, end = start + [[0, 0.03, 0], [0.01, 0, 0]], start + [[0, 0.05, 0], [0, -0.05, 0.02]]
+    middle = start + np.array([[0, 0.03, 0], [0.01, 0, 0]])
+    end = start + np.array([[0, 0.05, 0], [0, -0.05, 0.02]])
     track = np.array([start, middle, end] if kind == "path" else [start, end])
     velocities = thermal_velocities(masses_of(system), 300.0, 1, 0)
     there = propagator.switch(positions, velocities, box, track)
