@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .simulation.reference import ReferenceJump
     from .simulation.reporters import JumpReporter
     from .simulation.runner import run_simulation
+    from .solvent.explore import RelaxingMove
+    from .solvent.move import SwitchingMove
+    from .solvent.protocol import SwitchingProtocol
+    from .solvent.simulation import SolventSimulation
 
 __version__ = "0.1.0"
 
@@ -52,7 +56,11 @@ __all__ = [
     "PluginError",
     "QualityError",
     "ReferenceJump",
+    "RelaxingMove",
+    "SolventSimulation",
     "StructureError",
+    "SwitchingMove",
+    "SwitchingProtocol",
     "UniSimError",
     "UniSimIntegrator",
     "UnknownElementError",
@@ -68,6 +76,10 @@ _WHERE = {
     "JumpReporter": ".simulation.reporters",
     "ModelMetadata": ".export.metadata",
     "ReferenceJump": ".simulation.reference",
+    "RelaxingMove": ".solvent.explore",
+    "SolventSimulation": ".solvent.simulation",
+    "SwitchingMove": ".solvent.move",
+    "SwitchingProtocol": ".solvent.protocol",
     "UniSimIntegrator": ".integrator",
     "load_plugin": "._plugin",
     "plugin_load_failures": "._plugin",
