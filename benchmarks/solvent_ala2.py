@@ -64,10 +64,15 @@ def main() -> None:
         print(
             f"{len(measure.rows)} snapshots, {measure.rows[-1]['cpu_s']:.0f} s of CPU in the last", flush=True
         )
-        arguments.output.write_text(
-            json.dumps(summary(measure.rows, solution, arguments.edge, protocols), indent=1) + "\n"
-        )
+        write(measure.rows, solution, arguments, protocols)
+    write(measure.rows, solution, arguments, protocols)
     print(table(json.loads(arguments.output.read_text())))
+
+
+def write(rows: list[dict[str, Any]], solution: Solution, arguments: Any, protocols: dict[str, Any]) -> None:
+    """The results so far."""
+    record = summary(rows, solution, arguments.edge, protocols)
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def parsed(name: str) -> SwitchingProtocol:

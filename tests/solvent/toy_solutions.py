@@ -71,14 +71,16 @@ def wrong_model(folder: Path, **parameters: object) -> Path:
 
 
 @cache
-def water_box(edge: float = 1.3, charge: float = 0.3) -> tuple[app.Topology, openmm.System, np.ndarray]:
-    """A flexible, polar diatomic in a periodic box of rigid TIP3P with PME (cutoff 0.6 nm); solute: particles 0, 1."""
+def water_box(
+    edge: float = 1.3, charge: float = 0.3, water: str = "tip3p"
+) -> tuple[app.Topology, openmm.System, np.ndarray]:
+    """A flexible, polar diatomic in a periodic box of rigid water with PME (cutoff 0.6 nm); solute: particles 0, 1."""
     topology = bath_topology(0)
     start = np.array([[0.6, 0.65, 0.65], [0.75, 0.65, 0.65]])
-    field = app.ForceField("amber14/tip3p.xml")
+    field = app.ForceField(f"amber14/{water}.xml")
     field.loadFile(_diatomic(charge))
     modeller = app.Modeller(topology, start * unit.nanometer)
-    modeller.addSolvent(field, model="tip3p", boxSize=openmm.Vec3(edge, edge, edge) * unit.nanometer)
+    modeller.addSolvent(field, model=water, boxSize=openmm.Vec3(edge, edge, edge) * unit.nanometer)
     system = field.createSystem(
         modeller.topology, nonbondedMethod=app.PME, nonbondedCutoff=0.6 * unit.nanometer, rigidWater=True
     )
