@@ -32,17 +32,7 @@ from openmm_unisim.units import BOLTZMANN
 
 TEMPERATURE = 300.0
 BETA = 1.0 / (BOLTZMANN * TEMPERATURE)
-PROTOCOLS = {
-    "instant": SwitchingProtocol("straight", 0.0),
-    "straight 0.1": SwitchingProtocol("straight", 0.1),
-    "straight 0.5": SwitchingProtocol("straight", 0.5),
-    "straight 2": SwitchingProtocol("straight", 2.0),
-    "path 0.5": SwitchingProtocol("path", 0.5),
-    "discharge 0.5": SwitchingProtocol("discharge", 0.5),
-    "discharge 2": SwitchingProtocol("discharge", 2.0),
-    "decouple 0.5": SwitchingProtocol("decouple", 0.5),
-    "decouple 2": SwitchingProtocol("decouple", 2.0),
-}
+DEFAULT = "straight:0 straight:0.1 straight:0.5 straight:2 path:0.5 discharge:0.5 discharge:2 decouple:0.5 decouple:2"
 MAX_ATTEMPTS = 60
 CPU = openmm.Platform.getPlatformByName("CPU")
 THREADS = {"Threads": "1"}
@@ -57,12 +47,16 @@ def main() -> None:
     parser.add_argument("--edge", type=float, default=2.6, help="nm")
     parser.add_argument("--between", type=int, default=250, help="MD steps of 2 fs between snapshots")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/solvent_ala2.json"))
+    parser.add_argument(
+        "--protocols", default=DEFAULT, help="kind:ps ..., fixed by the first call of a folder"
+    )
     arguments = parser.parse_args()
+    protocols = {name: parsed(name) for name in arguments.protocols.split()}
     arguments.folder.mkdir(parents=True, exist_ok=True)
     molecule = load_molecule("ACE-ALA-NME")
     solution = solvate(molecule, arguments.edge)
     simulation = equilibrated(solution, arguments.folder)
-    measure = Measurement(solution, implicit_screen(molecule), arguments.folder)
+    measure = Measurement(solution, implicit_screen(molecule), arguments.folder, protocols)
     while len(measure.rows) < arguments.snapshots:
         simulation.step(arguments.between)
         measure.one(simulation.context)
@@ -70,8 +64,21 @@ def main() -> None:
         print(
             f"{len(measure.rows)} snapshots, {measure.rows[-1]['cpu_s']:.0f} s of CPU in the last", flush=True
         )
-        arguments.output.write_text(json.dumps(summary(measure.rows, solution, arguments), indent=1) + "\n")
+        write(measure.rows, solution, arguments, protocols)
+    write(measure.rows, solution, arguments, protocols)
     print(table(json.loads(arguments.output.read_text())))
+
+
+def write(rows: list[dict[str, Any]], solution: Solution, arguments: Any, protocols: dict[str, Any]) -> None:
+    """The results so far."""
+    record = summary(rows, solution, arguments.edge, protocols)
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def parsed(name: str) -> SwitchingProtocol:
+    """A protocol by kind and duration, such as straight:0.5."""
+    kind, duration = name.split(":")
+    return SwitchingProtocol(kind, float(duration))
 
 
 def equilibrated(solution: Solution, folder: Path) -> app.Simulation:
@@ -102,7 +109,9 @@ def save_state(simulation: app.Simulation, folder: Path, rows: int) -> None:
 class Measurement:
     """One jump that passes the screen, switched by every protocol, from each snapshot."""
 
-    def __init__(self, solution: Solution, screen: Any, folder: Path):
+    def __init__(
+        self, solution: Solution, screen: Any, folder: Path, protocols: dict[str, SwitchingProtocol]
+    ):
         self.file = folder / "rows.jsonl"
         self.rows = (
             [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.is_file() else []
@@ -116,7 +125,7 @@ class Measurement:
         )
         self._propagators = {
             name: SolventPropagator(system, self._solute.particles, protocol, CPU, THREADS)
-            for name, protocol in PROTOCOLS.items()
+            for name, protocol in protocols.items()
         }
 
     def one(self, context: openmm.Context) -> None:
@@ -178,16 +187,18 @@ def dihedrals(positions: np.ndarray) -> list[float]:
     return angles
 
 
-def summary(rows: list[dict[str, Any]], solution: Solution, arguments: Any) -> dict[str, Any]:
+def summary(
+    rows: list[dict[str, Any]], solution: Solution, edge: float, protocols: dict[str, SwitchingProtocol]
+) -> dict[str, Any]:
     """Acceptance and work of each protocol."""
     passed = [row for row in rows if row["passed"]]
     p_1 = len(passed) / sum(row["attempts"] for row in rows)
-    protocols = {}
-    for name in PROTOCOLS:
+    results = {}
+    for name, protocol in protocols.items():
         x = BETA * np.array([row["work_kj_mol"][name] - row["du_kj_mol"] for row in passed])
         a = np.where(np.isfinite(x), np.minimum(1.0, np.exp(-np.minimum(np.maximum(x, 0), 700))), 0.0)
-        protocols[name] = {
-            "steps": PROTOCOLS[name].n_steps,
+        results[name] = {
+            "steps": protocol.n_steps,
             "excess_work_kT": {
                 "mean": float(x.mean()), "std": float(x.std()),
                 "quartiles": np.percentile(x, [0, 25, 50, 75, 100]).tolist(),
@@ -199,10 +210,10 @@ def summary(rows: list[dict[str, Any]], solution: Solution, arguments: Any) -> d
         }  # fmt: skip
     return {
         "question": "work and acceptance of switching moves of alanine dipeptide in TIP3P",
-        "model": "ala2", "waters": solution.n_waters, "edge_nm": arguments.edge,
+        "model": "ala2", "waters": solution.n_waters, "edge_nm": edge,
         "snapshots": len(rows), "jumps_switched": len(passed), "p_1": p_1,
         "cpu_s": sum(row["cpu_s"] for row in rows),
-        "protocols": protocols, "rows": rows, "provenance": provenance(seed=1),
+        "protocols": results, "rows": rows, "provenance": provenance(seed=1),
     }  # fmt: skip
 
 

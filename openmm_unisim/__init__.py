@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from .simulation.replicas.exchange import UniSimReplicaExchangeSampler
     from .simulation.reporters import JumpReporter
     from .simulation.runner import run_simulation
+    from .solvent.explore import RelaxingMove
+    from .solvent.move import SwitchingMove
+    from .solvent.protocol import SwitchingProtocol
+    from .solvent.simulation import SolventSimulation
 
 __version__ = "0.1.0"
 
@@ -64,9 +68,13 @@ __all__ = [
     "QualityError",
     "ReferenceJump",
     "Relaxation",
+    "RelaxingMove",
     "ReplicaSimulation",
     "RestrainedRefinement",
+    "SolventSimulation",
     "StructureError",
+    "SwitchingMove",
+    "SwitchingProtocol",
     "UniSimError",
     "UniSimIntegrator",
     "UniSimReplicaExchangeSampler",
@@ -90,6 +98,10 @@ _WHERE = {
     "Relaxation": ".hybrid.after_jump",
     "ReplicaSimulation": ".simulation.replicas",
     "RestrainedRefinement": ".simulation.refinement",
+    "RelaxingMove": ".solvent.explore",
+    "SolventSimulation": ".solvent.simulation",
+    "SwitchingMove": ".solvent.move",
+    "SwitchingProtocol": ".solvent.protocol",
     "UniSimIntegrator": ".integrator",
     "UniSimReplicaExchangeSampler": ".simulation.replicas.exchange",
     "load_plugin": "._plugin",

@@ -15,7 +15,7 @@ from openmm import app, unit
 from ..errors import ConfigError
 from ..simulation.quality import QualityLimits, QualityMonitor
 from .alchemy import switching_system
-from .move import Snapshot, SoluteMove, platform_of
+from .move import Snapshot, SoluteMove, platform_of, undisturbed
 from .propagator import SolventPropagator
 from .proposal import ProposedJump
 from .protocol import SwitchingProtocol
@@ -71,11 +71,19 @@ class RelaxingMove(SoluteMove):
             "relaxation": asdict(self._relaxation),
         }
 
-    def reset(self) -> None:
-        """Forget what platforms remember of earlier moves, so that a resumed run draws equal bits."""
+    def prepare(self, context: openmm.Context) -> None:
+        """Make the Contexts of the relaxation, or make them anew (see `SoluteMove.prepare`)."""
         if self._propagator is not None and self._frozen is not None:
             self._propagator.reset()
             self._frozen.reinitialize()
+            return
+        platform, properties = platform_of(context)
+        particles = self.solute.particles
+        self._propagator = SolventPropagator(self._system, particles, self._relaxation, platform, properties)
+        still = switching_system(self._system, particles, alchemical=False)
+        for particle in particles.tolist():
+            still.setParticleMass(particle, 0.0)
+        self._frozen = openmm.Context(still, openmm.VerletIntegrator(0.001), platform, properties)
 
     def _decide(
         self, context: openmm.Context, before: Snapshot, jump: ProposedJump, record: MoveRecord
@@ -109,8 +117,9 @@ class RelaxingMove(SoluteMove):
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
         """Solvent around the solute at its new place; None if that failed."""
         if self._propagator is None or self._frozen is None:
-            self._prepare(context)
-        assert self._frozen is not None and self._propagator is not None  # _prepare
+            with undisturbed(context):
+                self.prepare(context)
+        assert self._frozen is not None and self._propagator is not None  # prepare
         start = np.array(before.positions)
         start[self.solute.particles] = solute
         try:
@@ -122,20 +131,12 @@ class RelaxingMove(SoluteMove):
             start[self.solute.particles] = solute
             moved = self._propagator.switch(start, drawn, before.box, np.array([solute, solute]))
         except openmm.OpenMMException:  # a NaN: a rejection that is counted
-            self.reset()
+            with undisturbed(context):
+                self.prepare(context)
             return None, drawn
         velocities = moved.velocities
         velocities[self.solute.particles] = drawn[self.solute.particles]
         return moved.positions, velocities
-
-    def _prepare(self, context: openmm.Context) -> None:
-        platform, properties = platform_of(context)
-        particles = self.solute.particles
-        self._propagator = SolventPropagator(self._system, particles, self._relaxation, platform, properties)
-        still = switching_system(self._system, particles, alchemical=False)
-        for particle in particles.tolist():
-            still.setParticleMass(particle, 0.0)
-        self._frozen = openmm.Context(still, openmm.VerletIntegrator(0.001), platform, properties)
 
 
 def _bonds_alone(system: openmm.System, particles: NDArray[np.int64]) -> openmm.System:

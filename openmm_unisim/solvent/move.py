@@ -17,7 +17,8 @@ box that it finds unchanged, however bad the model and however violent the switc
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,12 @@ class SoluteMove:
             "solute": self.solute.particles.tolist(),
         }
 
-    def reset(self) -> None:
-        """Forget what platforms remember of earlier moves, so that a resumed run draws equal bits."""
+    def prepare(self, context: openmm.Context) -> None:
+        """Make the Contexts that moves of `context` need, or make them anew: nothing of earlier moves is left in them.
+
+        Moves do so when they need it; a run that shall repeat bits calls it at each checkpoint. On the Reference
+        platform it reseeds the random numbers of every Context, so restore the state of `context` afterwards.
+        """
 
     def move(self, context: openmm.Context) -> MoveRecord:
         """Make one move of the Context's state.
@@ -238,10 +243,15 @@ class SwitchingMove(SoluteMove):
             "screened": self._screen is not None,
         }
 
-    def reset(self) -> None:
-        """Forget what platforms remember of earlier moves, so that a resumed run draws equal bits."""
+    def prepare(self, context: openmm.Context) -> None:
+        """Make the Context of the switches, or make it anew (see `SoluteMove.prepare`)."""
         if self._propagator is not None:
             self._propagator.reset()
+        else:
+            platform, properties = platform_of(context)
+            self._propagator = SolventPropagator(
+                self._system, self.solute.particles, self.protocol, platform, properties
+            )
 
     def _decide(
         self, context: openmm.Context, before: Snapshot, jump: ProposedJump, record: MoveRecord
@@ -290,7 +300,9 @@ class SwitchingMove(SoluteMove):
     ) -> tuple[Switched | None, float]:
         """The switched state, which `context` holds then, and its potential energy; None if it failed."""
         if self._propagator is None:
-            self._propagator = self._new_propagator(context)
+            with undisturbed(context):
+                self.prepare(context)
+        assert self._propagator is not None  # prepare
         self._propagator.copy_parameters(context)
         track = jump.track if self.protocol.kind == "path" else jump.track[[0, -1]]
         try:
@@ -302,17 +314,24 @@ class SwitchingMove(SoluteMove):
         except (
             openmm.OpenMMException
         ):  # "Particle coordinate is NaN" and the like: a rejection that is counted
-            self._propagator.reset()
+            with undisturbed(context):
+                self.prepare(context)
             return None, np.nan
         return switched, state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-
-    def _new_propagator(self, context: openmm.Context) -> SolventPropagator:
-        """On the platform of the user's Context."""
-        platform, properties = platform_of(context)
-        return SolventPropagator(self._system, self.solute.particles, self.protocol, platform, properties)
 
 
 def platform_of(context: openmm.Context) -> tuple[openmm.Platform, dict[str, str]]:
     """Platform of a Context, and the values of its properties there."""
     platform = context.getPlatform()
     return platform, {name: platform.getPropertyValue(context, name) for name in platform.getPropertyNames()}
+
+
+@contextmanager
+def undisturbed(context: openmm.Context) -> Iterator[None]:
+    """Restore `context` after other Contexts were made.
+
+    Those of the Reference platform share one generator of random numbers, which each new one reseeds.
+    """
+    data = context.createCheckpoint()
+    yield
+    context.loadCheckpoint(data)

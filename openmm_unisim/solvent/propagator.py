@@ -9,9 +9,11 @@ Phi                   the whole switch, (q, v) -> (q', v')                      
 R                     v -> -v;  R Phi_reversed R Phi = 1                                  tests
 ====================  ==================================================================  ==================
 
-Each step: half a kick, a drift (SHAKE/SETTLE), the solute and the couplings to their next values, half a kick
-(RATTLE). One force evaluation a step. Every part is reversible and keeps the solvent's phase-space volume, for
-any schedule: no heat is exchanged, so the work of the whole switch is the change of the total energy.
+Each step: a kick (the first one half), a drift (SHAKE/SETTLE), the solute and the couplings to their next values; at
+last half a kick (RATTLE). A kick comes first since OpenMM places virtual sites (four-site water) at the end of a step:
+forces that are asked for within a step would see stale ones, and the switch could not be reversed. Every part is
+reversible and keeps the solvent's phase-space volume, for any schedule: no heat is exchanged, so the work of the
+whole switch is the change of the total energy.
 """
 
 from dataclasses import dataclass
@@ -129,6 +131,9 @@ class SolventPropagator:
             self._integrator.step(self.protocol.n_steps)
         else:
             self._step_along(start, track)
+        if self.protocol.n_steps:
+            self._integrator.setGlobalVariableByName("go", 0)
+            self._integrator.step(1)
         end, speeds = self._read()
         end[self._solute] = track[-1]
         return Switched(end, speeds, before, self._kinetic(speeds))
@@ -140,6 +145,7 @@ class SolventPropagator:
         self._integrator.setPerDofVariableByName("start", start)
         self._integrator.setPerDofVariableByName("displacement", displacement)
         self._integrator.setGlobalVariableByName("k", 0)
+        self._integrator.setGlobalVariableByName("go", 1)
         if self.protocol.alchemical:
             self.context.setParameter(CHARGES, self._schedule.charges[0])
             self.context.setParameter(STERICS, self._schedule.sterics[0])
@@ -170,22 +176,26 @@ def _integrator(protocol: SwitchingProtocol, schedule: Schedule) -> openmm.Custo
     """Velocity Verlet (RATTLE) for mobile particles; the others follow the schedule."""
     integrator = openmm.CustomIntegrator(protocol.step_size)
     integrator.setConstraintTolerance(_TOLERANCE)
+    # it draws nothing, but the default would seed the one generator of Reference from the clock
+    integrator.setRandomNumberSeed(1)
     integrator.addGlobalVariable("k", 0)
+    integrator.addGlobalVariable("go", 1)  # 0 in the last call: nothing moves, half a kick
+    integrator.addGlobalVariable("kick", 0)
     for name in ("mobile", "start", "displacement", "unconstrained"):
         integrator.addPerDofVariable(name, 0)
     table = openmm.Discrete1DFunction
     integrator.addTabulatedFunction("position", table(schedule.position.tolist()))
-    integrator.addComputePerDof("v", "mobile*(v+0.5*dt*f/m)")
-    integrator.addComputePerDof("x", "x+mobile*dt*v")
+    integrator.addComputeGlobal("kick", "select(go, select(k, 1, 0.5), 0.5)*dt")
+    integrator.addComputePerDof("v", "mobile*(v+kick*f/m)")
+    integrator.addComputePerDof("x", "x+mobile*go*dt*v")
     integrator.addComputePerDof("unconstrained", "x")
     integrator.addConstrainPositions()
     integrator.addComputePerDof("v", "mobile*(v+(x-unconstrained)/dt)")
-    integrator.addComputeGlobal("k", "k+1")
+    integrator.addComputeGlobal("k", "k+go")
     integrator.addComputePerDof("x", "select(mobile, x, start+position(k)*displacement)")
     if protocol.alchemical:
         for name, values in ((CHARGES, schedule.charges), (STERICS, schedule.sterics)):
             integrator.addTabulatedFunction(f"{name}_at", table(values.tolist()))
             integrator.addComputeGlobal(name, f"{name}_at(k)")
-    integrator.addComputePerDof("v", "mobile*(v+0.5*dt*f/m)")
     integrator.addConstrainVelocities()
     return integrator

@@ -141,9 +141,8 @@ class SolventSimulation:
                 )
         self.folder.truncate_to(record)
         self._cycle, self._checkpoints = int(record["cycle"]), int(record["checkpoint"])
-        self._renew()
         try:
-            self.simulation.context.loadCheckpoint(data)
+            self._renew(data)
         except openmm.OpenMMException as error:
             raise CheckpointError(
                 f"OpenMM can't load the checkpoint in '{self.folder.path}' ({error}); it holds for one System, "
@@ -181,7 +180,7 @@ class SolventSimulation:
     def saveCheckpoint(self) -> None:
         """Commit the present state; Contexts are built anew (module docstring)."""
         self._checkpoints += 1
-        self._renew(preserve=True)
+        self._renew(self.simulation.context.createCheckpoint())
         record = {
             **self._identity(),
             "cycle": self._cycle,
@@ -199,11 +198,14 @@ class SolventSimulation:
         self._table = MoveTable(self.folder.moves)
         self.saveCheckpoint()
 
-    def _renew(self, preserve: bool = False) -> None:
+    def _renew(self, data: bytes) -> None:
+        """Contexts anew, in the state of a checkpoint; loaded last, since it holds Reference's random numbers, too."""
         for force, seed in zip(self._barostats, self._seeds, strict=True):
             force.setRandomNumberSeed((seed + self._checkpoints - 1) % (2**31 - 1) + 1)
-        self.simulation.context.reinitialize(preserveState=preserve)
-        self.move.reset()
+        context = self.simulation.context
+        context.reinitialize()
+        self.move.prepare(context)
+        context.loadCheckpoint(data)
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""

@@ -1,5 +1,7 @@
 """Small solutions with known answers: a diatomic solute in a bath, and a diatomic in a tiny box of TIP3P."""
 
+import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +70,17 @@ def wrong_model(folder: Path, **parameters: object) -> Path:
     return write_toy(folder / "wrong.unisim.pt", "ou", **values)
 
 
-def water_box(edge: float = 1.3, charge: float = 0.3) -> tuple[app.Topology, openmm.System, np.ndarray]:
-    """A flexible, polar diatomic in a periodic box of rigid TIP3P with PME (cutoff 0.6 nm); solute: particles 0, 1."""
+@cache
+def water_box(
+    edge: float = 1.3, charge: float = 0.3, water: str = "tip3p"
+) -> tuple[app.Topology, openmm.System, np.ndarray]:
+    """A flexible, polar diatomic in a periodic box of rigid water with PME (cutoff 0.6 nm); solute: particles 0, 1."""
     topology = bath_topology(0)
     start = np.array([[0.6, 0.65, 0.65], [0.75, 0.65, 0.65]])
-    field = app.ForceField("amber14/tip3p.xml")
+    field = app.ForceField(f"amber14/{water}.xml")
     field.loadFile(_diatomic(charge))
     modeller = app.Modeller(topology, start * unit.nanometer)
-    modeller.addSolvent(field, model="tip3p", boxSize=openmm.Vec3(edge, edge, edge) * unit.nanometer)
+    modeller.addSolvent(field, model=water, boxSize=openmm.Vec3(edge, edge, edge) * unit.nanometer)
     system = field.createSystem(
         modeller.topology, nonbondedMethod=app.PME, nonbondedCutoff=0.6 * unit.nanometer, rigidWater=True
     )
@@ -84,8 +89,6 @@ def water_box(edge: float = 1.3, charge: float = 0.3) -> tuple[app.Topology, ope
 
 
 def _diatomic(charge: float):
-    import io
-
     return io.StringIO(f"""<ForceField><AtomTypes>
 <Type name="toy-a" class="toy" element="C" mass="12.0"/><Type name="toy-b" class="toy" element="C" mass="12.0"/>
 </AtomTypes><Residues><Residue name="SOL"><Atom name="C1" type="toy-a"/><Atom name="C2" type="toy-b"/>
