@@ -34,6 +34,7 @@ TEMPERATURE = 300.0
 BETA = 1.0 / (BOLTZMANN * TEMPERATURE)
 DEFAULT = "straight:0 straight:0.1 straight:0.5 straight:2 path:0.5 discharge:0.5 discharge:2 decouple:0.5 decouple:2"
 MAX_ATTEMPTS = 60
+CROSSING = 90.0  # degrees, by which phi or psi changes in a jump to another basin
 CPU = openmm.Platform.getPlatformByName("CPU")
 THREADS = {"Threads": "1"}
 
@@ -193,21 +194,18 @@ def summary(
     """Acceptance and work of each protocol."""
     passed = [row for row in rows if row["passed"]]
     p_1 = len(passed) / sum(row["attempts"] for row in rows)
+    crossing = [row for row in passed if dihedral_change(row) > CROSSING]
+    within = [row for row in passed if dihedral_change(row) <= CROSSING]
     results = {}
     for name, protocol in protocols.items():
-        x = BETA * np.array([row["work_kj_mol"][name] - row["du_kj_mol"] for row in passed])
-        a = np.where(np.isfinite(x), np.minimum(1.0, np.exp(-np.minimum(np.maximum(x, 0), 700))), 0.0)
         results[name] = {
             "steps": protocol.n_steps,
-            "excess_work_kT": {
-                "mean": float(x.mean()), "std": float(x.std()),
-                "quartiles": np.percentile(x, [0, 25, 50, 75, 100]).tolist(),
-            },
-            "a_2": float(a.mean()),
-            "a_2_standard_error": float(a.std(ddof=1) / np.sqrt(len(a))) if len(a) > 1 else None,
+            **acceptance(passed, name),
             "cpu_s_each": float(np.mean([row["protocol_cpu_s"][name] for row in passed])),
-            "acceptance_of_a_move": p_1 * float(a.mean()),
-        }  # fmt: skip
+            "within_a_basin": acceptance(within, name),
+            "crossing": acceptance(crossing, name),
+        }
+        results[name]["acceptance_of_a_move"] = p_1 * results[name]["a_2"]
     return {
         "question": "work and acceptance of switching moves of alanine dipeptide in TIP3P",
         "model": "ala2", "waters": solution.n_waters, "edge_nm": edge,
@@ -217,18 +215,43 @@ def summary(
     }  # fmt: skip
 
 
+def dihedral_change(row: dict[str, Any]) -> float:
+    """Larger change of phi and psi, degrees."""
+    change = np.array(row["phi_psi_after"]) - np.array(row["phi_psi_before"])
+    return float(np.abs((change + 180) % 360 - 180).max())
+
+
+def acceptance(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Excess work beta (W - du), and the mean of min(1, e^-that), of one protocol."""
+    x = BETA * np.array([row["work_kj_mol"][name] - row["du_kj_mol"] for row in rows])
+    if len(x) < 2:
+        return {"jumps": len(x)}
+    a = np.where(np.isfinite(x), np.exp(-np.clip(x, 0, 700)), 0.0)
+    return {
+        "jumps": len(x),
+        "excess_work_kT": {
+            "mean": float(x.mean()), "std": float(x.std(ddof=1)),
+            "quartiles": np.percentile(x, [0, 25, 50, 75, 100]).tolist(),
+        },
+        "a_2": float(a.mean()),
+        "a_2_standard_error": float(a.std(ddof=1) / np.sqrt(len(a))),
+    }  # fmt: skip
+
+
 def table(record: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        "| protocol, ps | steps | excess work, kT: mean ± std | median | a₂ | p₁a₂ | CPU s |",
-        "|---|---|---|---|---|---|---|",
+        "| protocol:ps | steps | excess work, kT: mean ± std | median | a₂ | p₁a₂ | a₂ within a basin "
+        "| a₂ crossing | CPU s |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, values in record["protocols"].items():
         work = values["excess_work_kT"]
+        groups = [f"{values[key].get('a_2', float('nan')):.2g}" for key in ("within_a_basin", "crossing")]
         lines.append(
             f"| {name} | {values['steps']} | {work['mean']:.1f} ± {work['std']:.1f} | {work['quartiles'][2]:.1f} | "
             f"{values['a_2']:.2g} ± {values['a_2_standard_error']:.1g} | {values['acceptance_of_a_move']:.2g} | "
-            f"{values['cpu_s_each']:.1f} |"
+            f"{groups[0]} | {groups[1]} | {values['cpu_s_each']:.1f} |"
         )
     return "\n".join(lines)
 

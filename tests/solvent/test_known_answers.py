@@ -75,7 +75,7 @@ def test_a_wrong_model_samples_the_right_distance_beside_a_repelling_solvent_ato
     """A charged Lennard-Jones atom between two others: the law of their distance by quadrature."""
     system, topology, start = lj_solvent()
     move = SwitchingMove(
-        wrong_model(tmp_path, a=0.7, s=0.035, sigma=0.04), topology, system, [0, 1],
+        wrong_model(tmp_path, a=0.97, s=0.03, sigma=0.04), topology, system, [0, 1],
         protocol=SwitchingProtocol(kind, 0.06, 0.004),
     )  # fmt: skip
     context = context_of(system, start, step=0.004)
@@ -89,7 +89,7 @@ def test_a_wrong_model_samples_the_right_distance_beside_a_repelling_solvent_ato
     cumulative = np.cumsum(density) / density.sum()
     samples = np.array(distances)
     independent = effective_samples(samples)
-    assert independent > 150 and move.getCounts()["accepted"] > 300
+    assert independent > 60 and move.getCounts()["accepted"] > 300
     thinned = samples[:: int(np.ceil(len(samples) / independent))]
     law = stats.kstest(thinned, lambda r: np.interp(r, grid, cumulative))
     assert law.pvalue > 1e-3
