@@ -122,6 +122,7 @@ def of_other_weights(record: dict[str, Any]) -> bool:
     }
     shipped = {model.sha256 for model in registered_models().values()}
     for model in registered_models().values():
+        shipped |= set(model.earlier_sha256)
         weights = model.path.with_name("weights.safetensors")
         shipped |= {sha256_of_file(weights)} if weights.exists() else set()
     return bool(named - shipped)

@@ -24,6 +24,7 @@ def main(name: str, file: str, card: str, weights: str, folder: Path = FOLDER) -
     validate_model_file(model)
     registry = folder / "registry.json"
     entries = json.loads(registry.read_text(encoding="utf-8"))
+    before = entries.get(name, {})
     entries[name] = {
         "file": model.relative_to(folder).as_posix(),
         "sha256": sha256_of_file(model),
@@ -31,6 +32,10 @@ def main(name: str, file: str, card: str, weights: str, folder: Path = FOLDER) -
         "weights": tensors.relative_to(folder).as_posix(),
         "weights_sha256": sha256_of_file(tensors),
     }
+    if before.get("weights_sha256") == entries[name]["weights_sha256"]:  # another file of the same weights
+        earlier = {*before.get("earlier_sha256", ()), before["sha256"]} - {entries[name]["sha256"]}
+        if earlier:
+            entries[name]["earlier_sha256"] = sorted(earlier)
     registry.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{name}: {entries[name]['sha256']}")
 

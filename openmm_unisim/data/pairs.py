@@ -43,7 +43,7 @@ class PairSource:
     attributes : dict
         Of the first file: environment, temperature, force field, masses, friction.
     hashes : dict
-        SHA-256 of each file.
+        SHA-256 of each file, by its name (the whole path where another file has the same name).
     """
 
     name: str
@@ -92,7 +92,7 @@ class PairSource:
                         )
                 walkers.append(torch.from_numpy(stretch.positions * ANGSTROM_PER_NM))
                 reversible.append(stretch.reversible)
-            hashes[Path(path).name] = sha256_of_file(path)
+            hashes[Path(path).name if Path(path).name not in hashes else str(path)] = sha256_of_file(path)
         if first is None:
             raise DataError(f"The files of which '{paths[0]}' is one hold no frames; generate them first.")
         return cls(

@@ -19,6 +19,7 @@ from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from ..model.fused import use_fused
+from ..model.inference_pairs import PAIRS_FROM
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
 from .live import LiveJump
@@ -178,7 +179,8 @@ def export_conditioned(
     )
     digest = weights_sha256(module)
     sources = _sources(source, kernel is not None)
-    exported = _assembled(module, sources.live, operators_are_built() and not plain)
+    fused = operators_are_built() and not plain
+    exported = _assembled(module, sources.live, fused, _is_of_one_small_molecule(protocol))
     metadata = _metadata(extra, lag, field, elements, substeps, digest, guided, sources)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
@@ -187,13 +189,13 @@ def export_conditioned(
     return save_model_file(exported, metadata, output)
 
 
-def _assembled(jump: ConditionedJump, live: bool, fused: bool) -> nn.Module:
-    """The module to write: packed if `fused`, with derivatives if `live`."""
+def _assembled(jump: ConditionedJump, live: bool, fused: bool, small: bool) -> nn.Module:
+    """The module to write: packed if `fused` (in one form if its molecule is `small`), with derivatives if `live`."""
     if not live:
-        return PackedJump(jump) if fused else jump
+        return PackedJump(jump, small) if fused else jump
     differentiable = copy.deepcopy(jump.field)
     if fused:
-        jump = PackedJump(jump)
+        jump = PackedJump(jump, small)
         use_fused(differentiable, True)
     return LiveJump(jump, differentiable)
 
@@ -260,6 +262,11 @@ def _choose_lag(extra: dict[str, Any], wanted: float | None, weights: Path) -> f
         if wanted is None or abs(lag - wanted) < 1e-9 * lag:
             return lag
     raise ConfigError(f"'{weights}' wasn't trained for a lag of {wanted:g} ps; choose one of {names}.")
+
+
+def _is_of_one_small_molecule(protocol: dict[str, Any]) -> bool:
+    """Such a model's file needs no form for large molecules, which is half of its size."""
+    return len(protocol.get("molecules", [""])) == 1 and len(protocol["atomic_numbers"]) < PAIRS_FROM
 
 
 def _masses(protocol: dict[str, Any]) -> str:

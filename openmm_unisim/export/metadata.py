@@ -271,7 +271,7 @@ def _read_extra(path: Path, wanted: Callable[[str], bool]) -> dict[str, str]:
                 damaged = archive.testzip()
         if damaged is not None:
             raise ModelFileError(
-                f"Model file {path} is damaged ({damaged} fails its checksum); fetch it again."
+                f"Model file {path} is damaged ({damaged!r} fails its checksum); fetch it again."
             )
     except FileNotFoundError as error:
         raise ModelFileError(

@@ -20,11 +20,13 @@ class PackedJump(ConditionedJump):
     ----------
     jump : ConditionedJump
         Its networks are changed in place.
+    few_atoms : bool
+        For small molecules, see `for_inference`.
     """
 
-    def __init__(self, jump: ConditionedJump) -> None:
-        field = for_inference(jump.field)
-        kernel = None if jump.kernel is None else for_inference(jump.kernel)
+    def __init__(self, jump: ConditionedJump, few_atoms: bool = False) -> None:
+        field = for_inference(jump.field, few_atoms=few_atoms)
+        kernel = None if jump.kernel is None else for_inference(jump.kernel, few_atoms=few_atoms)
         super().__init__(
             field, jump.spread, jump.lag_time, jump.grid_power, jump.group_wise, jump.elements, kernel
         )

@@ -51,7 +51,7 @@ def use_fused(module: nn.Module, fused: bool) -> nn.Module:
     return module
 
 
-def for_inference(module: Network, half: bool = False) -> Network:
+def for_inference(module: Network, half: bool = False, few_atoms: bool = False) -> Network:
     """Replace, in place, linear layers and the parts of a trained module that have a packed form.
 
     Parameters
@@ -61,6 +61,9 @@ def for_inference(module: Network, half: bool = False) -> Network:
     half : bool
         Round layers on atoms (and tabulated filters) to bfloat16, with sums in float32. Errors are of the order of
         1e-2 of the largest output (docs/performance.md); float32 modules only.
+    few_atoms : bool
+        Leave out the form of a conditioned field that is faster from `PAIRS_FROM` atoms on, and its copy of the
+        weights: half the size, and the same function at any number of atoms.
 
     Returns
     -------
@@ -73,10 +76,10 @@ def for_inference(module: Network, half: bool = False) -> Network:
         If the operators' library was not built.
     """
     load_operators()
-    return cast(Network, _replaced(module, half).eval().requires_grad_(False))
+    return cast(Network, _replaced(module, half, few_atoms).eval().requires_grad_(False))
 
 
-def _replaced(module: nn.Module, half: bool) -> nn.Module:
+def _replaced(module: nn.Module, half: bool, few_atoms: bool) -> nn.Module:
     if isinstance(module, EquivariantAttention):
         return PackedAttention(module, half=half)
     if isinstance(module, GatedVectorHead):
@@ -87,15 +90,16 @@ def _replaced(module: nn.Module, half: bool) -> nn.Module:
         module = TabulatedEncoder(module, half)
     elif type(module) is ConditionedField:
         trained = copy.deepcopy(module)
-        return SizedField(_with_replaced_children(PackedField(module, half), half), trained)
+        packed = _with_replaced_children(PackedField(module, half), half, few_atoms)
+        return packed if few_atoms else SizedField(packed, trained)
     elif type(module) is Refinement:
         module = PackedRefinement(module, half)
     if type(module) is nn.Linear:
         return PackedLinear(module, half)
-    return _with_replaced_children(module, half)
+    return _with_replaced_children(module, half, few_atoms)
 
 
-def _with_replaced_children(module: Network, half: bool) -> Network:
+def _with_replaced_children(module: Network, half: bool, few_atoms: bool) -> Network:
     for name, child in module.named_children():
-        setattr(module, name, _replaced(child, half))
+        setattr(module, name, _replaced(child, half, few_atoms))
     return module

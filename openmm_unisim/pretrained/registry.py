@@ -3,7 +3,8 @@
 A model file is a program: loading it may run code. So a file is looked up, and its SHA-256 compared, before
 anything reads its content. A name stands for a file in this folder, listed in ``registry.json`` as
 ``{name: {"file": ..., "sha256": ..., "card": ..., "weights": ..., "weights_sha256": ...}}``; the weights are what
-training goes on from. Any other file must be named by its path; if
+training goes on from, and ``"earlier_sha256"`` lists files of the same weights that were shipped before.
+Any other file must be named by its path; if
 ``PATH.sha256`` lies beside it (the exporter writes one), it must match. A file without one is taken as it is:
 give such a path only if you trust where the file comes from.
 """
@@ -12,6 +13,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..checksum import DIGEST, check_sha256, check_sidecar
 from ..errors import ModelFileError
@@ -36,6 +38,8 @@ class RegisteredModel:
     weights : Path or None
         Weights file (safetensors) that the model file was made of.
     weights_sha256 : str
+    earlier_sha256 : tuple of str
+        Of model files of the same weights that were shipped before: results that name them still hold.
     """
 
     name: str
@@ -44,6 +48,7 @@ class RegisteredModel:
     sha256: str
     weights: Path | None = None
     weights_sha256: str = ""
+    earlier_sha256: tuple[str, ...] = ()
 
 
 def registered_models(folder: Path = FOLDER) -> dict[str, RegisteredModel]:
@@ -142,7 +147,7 @@ def resolve_weights(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     return path
 
 
-def _registered(name: str, entry: dict[str, str], folder: Path) -> RegisteredModel:
+def _registered(name: str, entry: dict[str, Any], folder: Path) -> RegisteredModel:
     files = ("file", "card", "weights") if "weights" in entry else ("file", "card")
     for key in files:
         if not _RELATIVE_PATH.fullmatch(entry[key]):
@@ -155,4 +160,5 @@ def _registered(name: str, entry: dict[str, str], folder: Path) -> RegisteredMod
     return RegisteredModel(
         name, folder / entry["file"], folder / entry["card"], entry["sha256"].lower(),
         folder / entry["weights"] if "weights" in entry else None, entry.get("weights_sha256", "").lower(),
+        tuple(entry.get("earlier_sha256", ())),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .._plugin import operators_are_built
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DataError
 from ..interpolant.bridge import interpolate
 from ..model.conditioned import ConditionedConfig, ConditionedField
 from ..model.pair_field import PairField
@@ -55,6 +55,8 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         protocol = self.molecules.protocol
         held_out.require_protocol(protocol)
         hashes = self.molecules.hashes
+        if config.valid_files:
+            _refuse_overlap(hashes, held_out.hashes)
         if saved is None:
             model = config.model
             if config.measure_displacement:
@@ -178,6 +180,17 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
                 f"valid_lag_{value:g}": float(error[lag == value].mean()) for value in self.config.valid_lags
             }
         return found
+
+
+def _refuse_overlap(training: dict[str, str], held_out: dict[str, str]) -> None:
+    """Files that judge a run must not be among those it learns from, whatever they are called."""
+    seen = {digest: name for name, digest in training.items()}
+    for name, digest in held_out.items():
+        if digest in seen:
+            raise DataError(
+                f"'{name}' of valid_files is '{seen[digest]}' of train_files; hold out other walkers, or leave "
+                "valid_files out to validate on the last training file."
+            )
 
 
 def _refuse_another(saved: dict[str, Any], config: VectorFieldConfig, protocol: dict[str, Any]) -> None:

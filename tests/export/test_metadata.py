@@ -193,6 +193,15 @@ def test_text_that_is_no_utf8(tmp_path):
         read_metadata(write_zip(tmp_path / "x", strings(license=b"\xff\xfe")))
 
 
+def test_a_damaged_name_is_told_in_one_line(toy, tmp_path):
+    spoilt = write_zip(tmp_path / "x", strings(**{"a\nb": "some text"}))
+    content = spoilt.read_bytes()
+    spoilt.write_bytes(content.replace(b"some text", b"same text", 1))
+    with pytest.raises(ModelFileError) as found:
+        read_metadata(spoilt)
+    assert "fails its checksum" in str(found.value) and "\n" not in str(found.value)
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damage_anywhere_is_a_named_error_or_harmless(tmp_path_factory, toy, data):

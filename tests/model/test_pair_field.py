@@ -1,5 +1,7 @@
 """The field over pairs against the plain field: values, derivatives, the cutoff, odd sizes, errors."""
 
+import copy
+
 import pytest
 import torch
 
@@ -174,9 +176,10 @@ def test_inference_on_either_side_of_the_crossing(name, config):
     assert (given[0].size(1) < PAIRS_FROM) == (name == "ACE-ALA-NME")
     with torch.no_grad():
         expected = field(*given)[0] - given[1]
+        small = for_inference(copy.deepcopy(field), few_atoms=True)
         fast = for_inference(field)
         frozen = torch.jit.freeze(torch.jit.script(fast))
-        for network in (fast, frozen):
+        for network in (fast, frozen, small):
             assert largest_relative(network(*given)[0] - given[1], expected) < 2e-5
 
 

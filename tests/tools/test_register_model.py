@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from openmm_unisim.errors import ConfigError, ModelFileError
-from openmm_unisim.pretrained.registry import resolve_model, resolve_weights
+from openmm_unisim.pretrained.registry import registered_models, resolve_model, resolve_weights
 from openmm_unisim.provenance import sha256_of_file
 
 from ..conditioned_models import write_tiny_model
@@ -40,6 +40,18 @@ def test_a_model_and_its_weights_are_entered_by_checksum(tmp_path: Path) -> None
     (tmp_path / "registry.json").write_text(json.dumps({"tiny": entry}))
     with pytest.raises(ModelFileError, match="shipped without weights"):
         resolve_weights("tiny", tmp_path)
+
+
+def test_earlier_files_of_the_same_weights_are_remembered(tmp_path: Path) -> None:
+    tool = load_tool()
+    model, weights, card = write_tiny_model(tmp_path), tmp_path / "weights.safetensors", tmp_path / "card.md"
+    card.write_text("# Model card")
+    old = {"file": model.name, "card": card.name, "sha256": "a" * 64, "weights": weights.name}
+    for same in (True, False):
+        digest = sha256_of_file(weights) if same else "b" * 64
+        (tmp_path / "registry.json").write_text(json.dumps({"tiny": {**old, "weights_sha256": digest}}))
+        tool.main("tiny", str(model), str(card), str(weights), tmp_path)
+        assert registered_models(tmp_path)["tiny"].earlier_sha256 == (("a" * 64,) if same else ())
 
 
 def test_a_model_without_a_card_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Many molecules in one training run."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from openmm_unisim.data.generate import GenerateConfig, generate
+from openmm_unisim.data.pairs import PairSource
 from openmm_unisim.errors import ConfigError, DataError
 from openmm_unisim.model.conditioned import ConditionedConfig
 from openmm_unisim.training.batches import part_generator
@@ -69,6 +71,19 @@ def test_a_mixed_run_resumes_exactly(walker, other_walker, tmp_path):
     assert_resumes_exactly(VectorFieldStage, config, tmp_path)
     record = json.loads((tmp_path / "parts" / "record.json").read_text())
     assert record["protocol"]["name"] == "2 molecules" and len(record["data"]) == 2
+
+
+def test_a_file_that_trains_and_judges_is_refused(tmp_path, walker, other_walker):
+    copied = tmp_path / "another_name.h5"
+    copied.write_bytes(Path(walker).read_bytes())
+    with pytest.raises(DataError, match="of valid_files is"):
+        VectorFieldStage(config_of(walker, other_walker, valid_files=[str(copied)]))
+
+
+def test_files_of_one_name_keep_their_own_hashes(tmp_path, walker):
+    (tmp_path / Path(walker).name).write_bytes(Path(walker).read_bytes())
+    source = PairSource.load([walker, tmp_path / Path(walker).name])
+    assert len(source.hashes) == 2
 
 
 def test_molecules_that_judge_are_refused(tmp_path, walker):

@@ -69,7 +69,7 @@ def test_none_is_cut_where_that_is_switched_off(walker):
 
 
 def test_a_run_with_cuts_resumes_exactly_and_validates_whole_molecules(walker, other_walker, tmp_path):
-    config = config_of(walker, other_walker, valid_files=[str(walker)])
+    config = config_of(other_walker, walker)
     parts = assert_resumes_exactly(VectorFieldStage, config, tmp_path)
     last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
     assert 0 < last["valid"] < 100
