@@ -13,7 +13,7 @@ sample       the shipped protocol: exact
 
 After each slice a walker's checkpoint and its frames are written, and the same command goes on; a larger
 `--cpu-seconds` lengthens a finished run. `--summarise` only reads. Populations are those of alpha (psi in [-120, 50))
-and of phi in [0, 140), with standard errors from the statistical inefficiency of each walker; crossings are passages
+and of phi in [0, 140), with standard errors from the statistical inefficiency; crossings are passages
 between cores (psi: -80..-10 and 100..180, phi: -150..-50 and 30..90 degrees): a visit to the top of a barrier is none.
 """
 
@@ -133,14 +133,16 @@ def start(simulation: HybridSimulation, prepared: PreparedHybrid) -> None:
 
 
 def mean_of(series: list[np.ndarray]) -> dict[str, float]:
-    """Mean over walkers of equal weight by frames, standard error and effective samples."""
-    sizes = np.array([len(values) for values in series])
-    means = np.array([values.mean() for values in series])
-    pooled = np.concatenate(series)
-    inefficiency = np.array([statistical_inefficiency(values) for values in series])
-    effective = float((sizes / np.maximum(inefficiency, 1.0)).sum())
-    mean = float((sizes * means).sum() / sizes.sum())
-    return {"mean": mean, "error": float(pooled.std() / np.sqrt(effective)), "effective": effective}
+    """Mean over all walkers' frames, standard error and effective samples.
+
+    The inefficiency is that of deviations from the common mean, over all walkers' stretches of the shortest's length:
+    deviations of each from its own mean would look better than they are.
+    """
+    pooled, shortest = np.concatenate(series), min(len(values) for values in series)
+    inefficiency = statistical_inefficiency(np.array([values[-shortest:] for values in series]))
+    effective = len(pooled) / inefficiency
+    error = float(pooled.std() / np.sqrt(effective))
+    return {"mean": float(pooled.mean()), "error": error, "effective": effective}
 
 
 def crossings(angles: np.ndarray, cores: tuple[tuple[float, float], tuple[float, float]]) -> int:
