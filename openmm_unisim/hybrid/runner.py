@@ -245,6 +245,9 @@ class _HybridRun:
             "rejected": counts.rejected,
             "ghmc_acceptance": md.getAcceptanceRate() if isinstance(md, GHMCIntegrator) else None,
         }
+        judged = self._simulation.jumpIntegrator.getAcceptanceStatistics()
+        if judged["judged"]:
+            self._record["cycles"]["acceptance"] = judged
         write_json(self._folder.run_record, self._record)
 
 

@@ -33,7 +33,7 @@ UniSimIntegrator::UniSimIntegrator(
         const string& modelFile, double temperature, int numSubsteps, const string& expectedHash)
         : modelFile(modelFile), stopwatch(make_unique<UniSimStopwatch>()),
           model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
-          guidanceForceGroups(0xFFFFFFFF), numResampled(8), randomNumberSeed(0), numThreads(0),
+          guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0), numThreads(0),
           acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
           counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
@@ -163,6 +163,16 @@ void UniSimIntegrator::setAcceptanceMode(AcceptanceMode mode) {
     acceptanceMode = mode;
 }
 
+int UniSimIntegrator::getProposalBatchSize() const {
+    return proposalBatchSize;
+}
+
+void UniSimIntegrator::setProposalBatchSize(int number) {
+    if (number < 1)
+        throw OpenMMException(to_string(number) + " jumps can't be proposed at once; set 1 or more.");
+    proposalBatchSize = number;
+}
+
 const vector<int>& UniSimIntegrator::getParticles() const {
     return particles;
 }
@@ -254,6 +264,16 @@ double UniSimIntegrator::getLastLogAcceptance() const {
     return counters->lastLogAcceptance;
 }
 
+UniSimAcceptanceStatistics UniSimIntegrator::getAcceptanceStatistics() const {
+    UniSimAcceptanceStatistics statistics;
+    statistics.judged = counters->judged;
+    statistics.meanAcceptance = counters->judged == 0 ? 0.0 : counters->sumAcceptance / counters->judged;
+    for (int edge = UniSimCounters::LOWEST_EDGE; edge <= UniSimCounters::HIGHEST_EDGE; edge++)
+        statistics.edges.push_back(edge);
+    statistics.histogram.assign(counters->histogram.begin(), counters->histogram.end());
+    return statistics;
+}
+
 void UniSimIntegrator::resetCounters() {
     *counters = UniSimCounters();
 }
@@ -299,6 +319,11 @@ double UniSimIntegrator::computeKineticEnergy() {
 
 bool UniSimIntegrator::kineticEnergyRequiresForce() const {
     return false;
+}
+
+void UniSimIntegrator::stateChanged(State::DataType) {
+    if (jump != nullptr)
+        jump->forgetAhead();
 }
 
 void UniSimIntegrator::step(int steps) {
