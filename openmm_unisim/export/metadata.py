@@ -27,7 +27,9 @@ __all__ = [
     "read_time_grids",
 ]
 
-FORMAT_VERSION = 4  # 2: calls fused operators, 3: AOTInductor package, 4: force means; older versions refuse by number
+FORMAT_VERSION = (
+    4  # 2: calls fused operators, 3: AOTInductor package, 4: force means; older versions refuse by number
+)
 OPERATORS_VERSION = 3  # of the fused operators, `getOperatorsVersion` of the plugin
 _OPTIONAL = (  # keys that older files lack
     "operators",
@@ -141,7 +143,9 @@ class ModelMetadata(BaseModel):
             self.guidance,
             *self.guidance_sources,
         }:
-            raise ValueError("force means can't be combined with guidance by OpenMM's forces or by resampling")
+            raise ValueError(
+                "force means can't be combined with guidance by OpenMM's forces or by resampling"
+            )
         if self.guidance_sources and self.guidance not in (*self.guidance_sources, "none", "resample"):
             raise ValueError(
                 f"guidance is {self.guidance!r}, which isn't among the sources {self.guidance_sources}"

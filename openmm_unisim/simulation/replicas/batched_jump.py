@@ -131,7 +131,8 @@ class BatchedJump:
         if len(self.particles) < self._system.getNumParticles():
             raise ConfigError(
                 "OpenMM's forces on jumps are for atoms only, and this System has virtual sites; use a System without "
-                "them" + (", or a model without force means." if whole else ", or set the guidance scale to 0.")
+                "them"
+                + (", or a model without force means." if whole else ", or set the guidance scale to 0.")
             )
         asked = self.integrator.getIntegrationForceGroups if whole else self.integrator.getGuidanceForceGroups
         groups = asked() & _ALL_GROUPS

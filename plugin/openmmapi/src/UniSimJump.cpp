@@ -68,9 +68,9 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
 }
 
 void UniSimJump::checkAllowed() const {
-    checkGuidance(context.getSystem(), integrator, model.getMetadata());
     if (usesForceMeans)
         checkForceMeans(context.getSystem(), particles, integrator, model.getMetadata());
+    checkGuidance(context.getSystem(), integrator, model.getMetadata());
     if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings) {
         checkMetropolis(context.getSystem(), particles);
         return;
