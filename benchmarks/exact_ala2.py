@@ -3,9 +3,9 @@ r"""Acceptance of single jumps: flexible alanine dipeptide in OBC2, the shipped 
     python benchmarks/exact_ala2.py --jumps 128 --json benchmarks/results/exact_ala2.json
 
 Substeps (20, 50), power of the symmetric grid (1.5, 2.5), covariance (isotropic, group-wise) and, with the latter,
-means corrected by forces where sigma sqrt(1-t) < 0.005 nm. Each combination makes one judged jump from each of the same
-starts (MD at 1 fs without constraints, `--spacing-ps` apart) with the same seeds. `accept_all` are chains of unjudged jumps: how
-far the energies of what is kept lie above MD's. Errors are standard errors over jumps.
+means corrected by forces where sigma sqrt(1-t) < 0.005 nm. Each combination makes one judged jump from each of the
+same starts (MD at 1 fs without constraints, `--spacing-ps` apart) with the same seeds. `accept_all` are chains of
+unjudged jumps: how far the energies of what is kept lie above MD's. Errors are standard errors over jumps.
 """
 
 import argparse

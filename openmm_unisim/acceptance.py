@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["AcceptanceCounts", "QUANTILES", "describe_acceptance"]
+__all__ = ["QUANTILES", "AcceptanceCounts", "describe_acceptance"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _EDGES = np.arange(-50.0, 11.0)  # of ln a

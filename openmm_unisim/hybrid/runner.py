@@ -8,7 +8,8 @@ key           meaning
 protocol      all of its keys, defaults filled in
 exact         whether the force field's own distribution is sampled
 cycles        done, wall_s and cpu_s (of the whole loop), cycles_per_s, md_time_ps, jump_time_ps, md_steps,
-              relaxation_steps, jumps, accepted, rejected (by reason), ghmc_acceptance
+              relaxation_steps, jumps, accepted, rejected (by reason), ghmc_acceptance, acceptance (of judged jumps,
+              `UniSimIntegrator.getAcceptanceStatistics`)
 start_points  of kind "seed": how many, and how alike neighbours are (`seeds`)
 ============  ==============================================================================================
 """

@@ -1,4 +1,4 @@
-"""One Newton step with the forces of the whole potential: exact on a harmonic target, bounded, and for late times only."""
+"""A Newton step with the forces of the whole potential: exact on a harmonic target, bounded, and at late times only."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Force means in the integrator: as the twin does, with the forces of the integration force groups, or refused by name."""
+"""Force means in the integrator: as in the twin, with forces of the integration force groups, or refused by name."""
 
 from pathlib import Path
 

@@ -120,6 +120,13 @@ def test_xml_from_before_guidance_sources_loads(toys) -> None:
     assert earlier.getNumResampled() == 8
 
 
+def test_copies_of_a_model_without_guidance_that_was_told_so(toys) -> None:
+    integrator = UniSimIntegrator(toys["ou"], free_atoms(N_ATOMS)[0], 300)
+    for source, scale in ((0, 0.0), (UniSimIntegrator.Resampling, 1.0), (0, 0.0)):
+        integrator.setGuidanceSource(source)
+        assert copy.copy(integrator).getGuidanceScale() == integrator.getGuidanceScale() == scale
+
+
 def test_guidance_settings_survive_xml(toys) -> None:
     integrator = make(toys["guided"])
     integrator.setGuidanceSource(UniSimIntegrator.Resampling)

@@ -104,8 +104,12 @@ UniSimIntegrator::GuidanceSource UniSimIntegrator::getGuidanceSource() const {
 
 void UniSimIntegrator::setGuidanceSource(GuidanceSource source) {
     checkServesGuidance(source, model->getMetadata());
-    if (guidanceSource == NoGuidance && guidanceScale == 0.0 && getModelMetadata("guidance") == "none")
-        guidanceScale = 1.0;
+    if (getModelMetadata("guidance") == "none") {
+        if (source == NoGuidance)
+            guidanceScale = 0.0; // all that setGuidanceScale() allows then
+        else if (guidanceSource == NoGuidance && guidanceScale == 0.0)
+            guidanceScale = 1.0;
+    }
     guidanceSource = source;
 }
 
