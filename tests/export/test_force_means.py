@@ -7,7 +7,7 @@ import torch
 
 from openmm_unisim.errors import ConfigError, ModelFileError
 from openmm_unisim.export.conditioned import export_conditioned
-from openmm_unisim.export.loader import load_model_file
+from openmm_unisim.export.loader import MODEL_ERRORS, load_model_file
 from openmm_unisim.export.metadata import ModelMetadata, read_metadata
 from openmm_unisim.export.validate import validate_model_file
 
@@ -72,7 +72,7 @@ def test_late_substeps_follow_the_forces_and_both_forms_agree(folder):
         change = 10 * (pulled - still)
         assert 1e-4 < float(change.abs().max()) <= 2 * 10 * THRESHOLD
         assert float((change * forces()).sum()) > 0.0
-        with pytest.raises(RuntimeError, match="wanted at guidance_points"):
+        with pytest.raises(MODEL_ERRORS, match="wanted at guidance_points"):
             step(module, state)
     assert float((ends["fused"] - ends["plain"]).abs().max()) < 2e-6
 
