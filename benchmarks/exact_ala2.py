@@ -110,6 +110,26 @@ def kept_energies(starts: Starts, model: Path, jumps: int) -> dict[str, float]:
     }
 
 
+def batches(model: str) -> list[dict[str, Any]]:
+    """Processor time of a step, and calls of the network, with several sizes of batches of proposals."""
+    starts, found = Starts(1, 1.0), []
+    for number in (1, 4, 8):
+        integrator = UniSimIntegrator(
+            model, starts.molecule.topology, 300, acceptanceMode=UniSimIntegrator.MetropolisHastings,
+            randomNumberSeed=5,
+        )  # fmt: skip
+        integrator.setProposalBatchSize(number)
+        simulation = starts.simulation(integrator)
+        simulation.context.setPositions(starts.frames[0])
+        simulation.step(3)
+        integrator.resetTimings()
+        begun = time.process_time()
+        simulation.step(60)
+        cpu, calls = time.process_time() - begun, integrator.getTimings()["model_calls"]
+        found.append({"size": number, "cpu_ms_a_step": 1000 * cpu / 60, "calls_a_step": calls / 60})
+    return found
+
+
 def combinations() -> list[dict[str, Any]]:
     """What is compared; isotropic noise has no covariance that forces could use."""
     found = []
@@ -127,7 +147,15 @@ def main() -> None:
     parser.add_argument("--jumps", type=int, default=128, help="of each combination")
     parser.add_argument("--spacing-ps", type=float, default=2.0, help="of the starts")
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument(
+        "--batches", action="store_true", help="only time batches, into an existing JSON file"
+    )
     given = parser.parse_args()
+    if given.batches:
+        known = json.loads(given.json.read_text())
+        known["batches"] = {"rows": batches("ala2"), "provenance": provenance()}
+        given.json.write_text(json.dumps(jsonable(known), indent=1) + "\n")
+        return
     starts = Starts(given.jumps, given.spacing_ps)
     rows, chances = [], {}
     energies = {"standard_deviation": starts.energies.std(ddof=1), "frames": given.jumps}
