@@ -113,8 +113,8 @@ void checkServesGuidance(UniSimIntegrator::GuidanceSource source, const UniSimMo
         return;
     if (metadata.getNumber("force_means_nm") > 0.0 && source != UniSimIntegrator::LearnedGuidance)
         metadata.fail("corrects its last substeps by the forces of the whole potential (force means), which "
-                      "can't be combined with the guidance source " + NAMES[source] +
-                      "; choose another source, or export it again without --force-means.");
+                      "can't be combined with the guidance source " +
+                      NAMES[source] + "; choose another source, or export it again without --force-means.");
     string offered = metadata.getText("guidance_sources");
     if (offered.empty())
         offered = metadata.getText("guidance");
@@ -168,16 +168,19 @@ void checkForceMeans(const System& system, const vector<int>& particles, const U
     const string without = "; export it again without --force-means";
     if (isResampled(integrator))
         metadata.fail("corrects its last substeps by the forces of the whole potential (force means), which "
-                      "can't be combined with the guidance source resample" + without + ".");
+                      "can't be combined with the guidance source resample" +
+                      without + ".");
     set<int> jumping(particles.begin(), particles.end());
     for (int i = 0; i < system.getNumConstraints(); i++) {
         int first, second;
         double distance;
         system.getConstraintParameters(i, first, second, distance);
         if (jumping.count(first) > 0 || jumping.count(second) > 0)
-            metadata.fail("corrects its last substeps by the forces of the whole potential (force means), and "
-                          "a constraint (between " + to_string(first) + " and " + to_string(second) +
-                          ") has none" + without + ", or create the System with constraints=None.");
+            metadata.fail(
+                    "corrects its last substeps by the forces of the whole potential (force means), and "
+                    "a constraint (between " +
+                    to_string(first) + " and " + to_string(second) + ") has none" + without +
+                    ", or create the System with constraints=None.");
     }
 }
 

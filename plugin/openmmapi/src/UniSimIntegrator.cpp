@@ -33,8 +33,8 @@ UniSimIntegrator::UniSimIntegrator(
         const string& modelFile, double temperature, int numSubsteps, const string& expectedHash)
         : modelFile(modelFile), stopwatch(make_unique<UniSimStopwatch>()),
           model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
-          guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0), numThreads(0),
-          acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
+          guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0),
+          numThreads(0), acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
           counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());

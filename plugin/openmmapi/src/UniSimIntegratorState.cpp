@@ -19,7 +19,8 @@ namespace {
 
 const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '3'};
 const char SECOND_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '2'}; // without statistics of acceptance
-const char FIRST_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'}; // without the count of clipped forces, too
+const char FIRST_MAGIC[8] = {
+        'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'}; // without the count of clipped forces, too
 const int STATE_VERSION = 1;
 
 template <typename T>

@@ -18,8 +18,8 @@ const vector<string> TEXTS = {"environment", "force_field", "masses", "weights_s
         "source_commit", "training_data", "license"};
 const vector<string> FLAGS = {
         "periodic", "conditioned_on_initial", "needs_bonds", "rigid_motion_removed", "forces_required"};
-const vector<string> NOT_NEGATIVE = {"cutoff_nm", "friction", "guidance_alpha", "default_guidance_scale",
-        "force_means_nm"};
+const vector<string> NOT_NEGATIVE = {
+        "cutoff_nm", "friction", "guidance_alpha", "default_guidance_scale", "force_means_nm"};
 const map<string, vector<string>> CHOICES = {{"symmetry", {"O(3)", "SO(3)"}},
         {"constraints", {"none", "h-bonds", "all-bonds", "h-angles"}},
         {"guidance", {"none", "learned", "openmm", "openmm+residual", "resample"}},

@@ -146,8 +146,8 @@ bool UniSimJump::computeForcesAt(const vector<Vec3>& points, const Vec3& origin,
     place(points.data(), origin);
     {
         UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
-        context.calcForcesAndEnergy(
-                true, false, guided ? integrator.getGuidanceForceGroups() : integrator.getIntegrationForceGroups());
+        context.calcForcesAndEnergy(true, false,
+                guided ? integrator.getGuidanceForceGroups() : integrator.getIntegrationForceGroups());
     }
     vector<Vec3> everywhere;
     data.getForces(context, everywhere);
