@@ -9,6 +9,7 @@ import openmm
 from openmm import app, unit
 
 from ._plugin import load_plugin
+from .acceptance import describe_acceptance
 from .elements import ATOMIC_NUMBERS
 from .errors import ConfigError, MissingHydrogensError, ModelDomainError, ModelFileError, UnknownElementError
 from .export.metadata import ModelMetadata, read_metadata
@@ -160,6 +161,16 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
             "model": timings.model, "forces": timings.forces, "noise": timings.noise, "hand_over": timings.handOver,
             "jumps": timings.jumps, "model_calls": timings.modelCalls, "force_evaluations": timings.forceEvaluations,
         }  # fmt: skip
+
+    def getAcceptanceStatistics(self) -> dict[str, Any]:
+        """What the acceptance ratios a of the jumps judged by MetropolisHastings were.
+
+        `judged`, their number; `mean_acceptance`, the mean of min(1, a); `quantiles` of ln a, to a fraction of kT;
+        `histogram` of ln a with the `edges` of its bins, of which the first and the last are unbounded. Counted since
+        the integrator was made or `resetCounters`; checkpoints and States hold the counts.
+        """
+        found = super().getAcceptanceStatistics()
+        return describe_acceptance(found.judged, found.meanAcceptance, found.edges, found.histogram)
 
     def setParticles(self, particles: Iterable[int]) -> None:
         """Set the System indices of the particles that jump; none means all. For the next Context."""

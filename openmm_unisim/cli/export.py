@@ -86,6 +86,12 @@ def export(
             help="Where guidance comes from unless told otherwise: none, learned, openmm, openmm+residual or resample."
         ),
     ] = None,
+    force_means: Annotated[
+        float | None,
+        typer.Option(
+            help="nm; OpenMM's forces correct the means of substeps whose sigma sqrt(1-t) is below this, e.g. 0.005."
+        ),
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Published form: strength of the kernel's guidance, 1.")
     ] = None,
@@ -102,7 +108,10 @@ def export(
     from ..export.published import export_published
     from ..model.checkpoint import read_header
 
-    conditioned = {"grid-power": grid_power, "covariance": covariance, "guidance-source": guidance_source}
+    conditioned = {
+        "grid-power": grid_power, "covariance": covariance, "guidance-source": guidance_source,
+        "force-means": force_means,
+    }  # fmt: skip
     published = {"alpha": alpha}
     if read_header(weights)[0].get("kind") == KIND:
         _refuse(published, "the conditioned form", weights)
@@ -110,7 +119,7 @@ def export(
             weights, output, substeps=20 if substeps is None else substeps,
             grid_power=2.5 if grid_power is None else grid_power, covariance=covariance or "group-wise", plain=plain,
             guidance=guidance,
-            lag_time=lag_time, source=guidance_source,
+            lag_time=lag_time, source=guidance_source, force_means=force_means or 0.0,
         )  # fmt: skip
     else:
         _refuse(conditioned, "the published form", weights)

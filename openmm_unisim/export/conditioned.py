@@ -21,7 +21,9 @@ from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedFiel
 from ..model.fused import use_fused
 from ..model.inference_pairs import PAIRS_FROM
 from ..model.spread import SpreadHead
+from ..units import ANGSTROM_PER_NM
 from .exporter import save_model_file, weights_sha256
+from .force_means import ForceMeansJump
 from .live import LiveJump
 from .metadata import GUIDANCE_SOURCES, PACKAGE_SUFFIX, GuidanceName, ModelMetadata
 from .packed import PackedJump
@@ -132,6 +134,7 @@ def export_conditioned(
     plain: bool = False,
     lag_time: float | None = None,
     source: str | None = None,
+    force_means: float = 0.0,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -154,6 +157,8 @@ def export_conditioned(
     source : str, optional
         Where guidance comes from unless told otherwise (`GUIDANCE_SOURCES`): by default the kernel, if there is one.
         With "openmm" or "openmm+residual" the file holds the field a second time, in a form with derivatives.
+    force_means : float, nm
+        sigma sqrt(1-t) below which OpenMM's forces correct the means of substeps (`interpolant.force_means`); 0: never.
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
@@ -163,6 +168,7 @@ def export_conditioned(
         raise ConfigError(
             f"grid_power = {grid_power} makes no grid; choose a positive number, or 0 for the uniform one."
         )
+    _check_force_means(force_means, covariance, source)
     field, spread, extra = load_conditioned(weights)
     protocol = extra["protocol"]
     elements = sorted(set(protocol["atomic_numbers"]))
@@ -179,14 +185,34 @@ def export_conditioned(
     )
     digest = weights_sha256(module)
     sources = _sources(source, kernel is not None)
-    fused = operators_are_built() and not plain
-    exported = _assembled(module, sources.live, fused, _is_of_one_small_molecule(protocol))
-    metadata = _metadata(extra, lag, field, elements, substeps, digest, guided, sources)
+    exported = _assembled(
+        module, sources.live, operators_are_built() and not plain, _is_of_one_small_molecule(protocol)
+    )
+    if force_means > 0:
+        exported = ForceMeansJump(cast(ConditionedJump, exported), force_means * ANGSTROM_PER_NM)
+    metadata = _metadata(extra, lag, field, elements, substeps, digest, guided, sources).model_copy(
+        update={"force_means_nm": force_means}
+    )
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
 
         return save_package(cast(ConditionedJump, exported), metadata, output)  # refuses what isn't one
     return save_model_file(exported, metadata, output)
+
+
+def _check_force_means(threshold: float, covariance: str, source: str | None) -> None:
+    """Refuse what corrected means can't be combined with."""
+    if not 0 <= threshold < float("inf"):
+        raise ConfigError(f"force_means = {threshold} nm is no width; give a positive number, or 0 for none.")
+    if threshold > 0 and covariance != "group-wise":
+        raise ConfigError(
+            "Force means need the group-wise covariance, whose stiff directions tell how far a force moves the mean."
+        )
+    if threshold > 0 and source not in (None, "none", "learned"):
+        raise ConfigError(
+            f"Force means (the whole potential's forces) and the guidance source {source} exclude each other; "
+            "leave one out."
+        )
 
 
 def _assembled(jump: ConditionedJump, live: bool, fused: bool, small: bool) -> nn.Module:

@@ -27,7 +27,7 @@ __all__ = [
     "write_with_checksum",
 ]
 
-_FUSED_FORMAT = 2
+_FUSED_FORMAT, _FORCE_MEANS_FORMAT = 2, 4
 _OPERATOR = "openmm_unisim::"  # how the plugin's operators appear in a graph
 CONTRACT_METHODS = ("step", "log_density", "guidance_points", "time_grid", "drift")
 
@@ -94,6 +94,8 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
         if any(_OPERATOR in str(getattr(frozen, name).inlined_graph) for name in kept):
             needed = {"operators": OPERATORS_VERSION, "format_version": _FUSED_FORMAT}
             full = full.model_copy(update=needed)
+        if full.force_means_nm > 0:
+            full = full.model_copy(update={"format_version": _FORCE_MEANS_FORMAT})
         content = frozen.save_to_buffer(_extra_files=full.to_strings())
     write_with_checksum(path, content)
     return full

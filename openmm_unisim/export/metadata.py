@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = (
-    3  # 2: calls fused operators, 3: AOTInductor package; older versions refuse them by their number
+    4  # 2: calls fused operators, 3: AOTInductor package, 4: force means; older versions refuse by number
 )
 OPERATORS_VERSION = 3  # of the fused operators, `getOperatorsVersion` of the plugin
 _OPTIONAL = (  # keys that older files lack
@@ -37,6 +37,7 @@ _OPTIONAL = (  # keys that older files lack
     "processor",
     "guidance_environment",
     "guidance_sources",
+    "force_means_nm",
 )
 GuidanceName = Literal["none", "learned", "openmm", "openmm+residual", "resample"]
 GUIDANCE_SOURCES: tuple[GuidanceName, ...] = (  # in the order of UniSimIntegrator.GuidanceSource
@@ -96,6 +97,9 @@ class ModelMetadata(BaseModel):
         GuidanceName, ...
     ] = ()  # all that the module can be told to use; empty: `guidance`
     guidance_environment: str = ""  # of learned guidance: where it leads; empty: unknown, or no guidance
+    force_means_nm: float = Field(
+        0.0, ge=0
+    )  # sigma sqrt(1-t) below which the whole potential's forces correct means
     forces_required: bool
     default_guidance_scale: float = Field(ge=0)
     scalar_type: Literal["float32", "float64"]
@@ -135,6 +139,13 @@ class ModelMetadata(BaseModel):
             raise ValueError(f"container {self.container} doesn't go with processor {self.processor!r}")
         if self.forces_required and not self.guidance.startswith("openmm"):
             raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
+        if self.force_means_nm > 0 and {"openmm", "openmm+residual", "resample"} & {
+            self.guidance,
+            *self.guidance_sources,
+        }:
+            raise ValueError(
+                "force means can't be combined with guidance by OpenMM's forces or by resampling"
+            )
         if self.guidance_sources and self.guidance not in (*self.guidance_sources, "none", "resample"):
             raise ValueError(
                 f"guidance is {self.guidance!r}, which isn't among the sources {self.guidance_sources}"
@@ -148,9 +159,13 @@ class ModelMetadata(BaseModel):
 
     @property
     def served_sources(self) -> tuple[GuidanceName, ...]:
-        """Sources of guidance that can be chosen: none and resampling need nothing of the module."""
+        """Sources of guidance that can be chosen: none and resampling need nothing of the module.
+
+        Candidates of resampling are made at once, without the forces that force means want.
+        """
+        free = ("none",) if self.force_means_nm > 0 else ("none", "resample")
         own = self.guidance_sources or (self.guidance,)
-        return tuple(name for name in GUIDANCE_SOURCES if name in (*own, "none", "resample"))
+        return tuple(name for name in GUIDANCE_SOURCES if name in (*own, *free))
 
     def sampled_environment(self, guidance_scale: float | None = None, source: str | None = None) -> str:
         """Environment that jumps lead to: the data's, or where guidance leads (the file's own if None)."""

@@ -124,6 +124,10 @@ def save_package(jump: ConditionedJump, metadata: ModelMetadata, path: str | Pat
             f"Packages hold float32 models without guidance, not {metadata.scalar_type} with guidance "
             f"{metadata.guidance}; write a .unisim.pt file."
         )
+    if metadata.force_means_nm > 0:
+        raise ModelFileError(
+            "Packages take no forces, so they can't have force means; write a .unisim.pt file."
+        )
     packed = isinstance(jump, PackedJump)
     full = metadata.model_copy(
         update={

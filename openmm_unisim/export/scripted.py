@@ -18,6 +18,7 @@ from ..interpolant.covariance import (
     step_covariance,
     step_mean,
 )
+from ..interpolant.force_means import newton_end
 from ..interpolant.schedule import symmetric_power_grid, uniform_grid
 from ..model.bond_graph import adjacency_matrix, bond_distance
 from ..model.conditioned import ConditionedField
@@ -121,11 +122,14 @@ class ConditionedJump(nn.Module):
 
     def law(
         self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
-        t_next: Tensor, guidance_scale: float, given: Optional[Tensor] = None,
+        t_next: Tensor, guidance_scale: float, given: Optional[Tensor] = None, pull: Optional[Tensor] = None,
+        threshold: float = 0.0,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double.
 
         `check` must have passed the elements. `given`, if there is one, is the end point (angstrom) to head for.
+        `pull` is the force over kT there (1/angstrom): it corrects the means of substeps below `threshold`
+        (angstrom, `interpolant.force_means`).
         """
         z_index = self.element_index.lookup[atomic_numbers]
         adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
@@ -133,25 +137,19 @@ class ConditionedJump(nn.Module):
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
         if given is None:
             end = self.end_point(
-                x,
-                x0,
-                t.to(x.dtype),
-                z_index,
-                adjacency.to(x.dtype),
-                distance,
-                place,
-                reference,
-                guidance_scale,
-            )
+                x, x0, t.to(x.dtype), z_index, adjacency.to(x.dtype), distance, place, reference, guidance_scale
+            )  # fmt: skip
         else:
             end = given
         t, t_next = t.double(), t_next.double()
-        mean = step_mean(x, end, t, t_next)
         if self.group_wise:
             times = self.field.time_features(t.to(x.dtype))
             variances, rest = self.variances(end, place, reference, times, restrained)
             precision = self.precision(end, x0, restrained, variances, rest, t)
-            return mean, self.factor(precision, t, t_next)
+            if pull is not None:
+                end = newton_end(end, pull, x, x0, precision, t, self.field.sigma, threshold)
+            return step_mean(x, end, t, t_next), self.factor(precision, t, t_next)
+        mean = step_mean(x, end, t, t_next)
         scale = (self.field.sigma * (t_next - t).sqrt()).view(-1, 1, 1)
         return mean, scale * torch.eye(3 * x.size(1), dtype=torch.float64, device=x.device)
 

@@ -189,7 +189,8 @@ class _Validator:
     def _forces(self, probe: Probe) -> Tensor:
         """Forces as OpenMM would give them, or none."""
         points = self.call("guidance_points", probe.arguments(None))
-        if not self.metadata.forces_required:
+        corrected = self.metadata.force_means_nm > 0 and points.numel() > 0
+        if not self.metadata.forces_required and not corrected:
             if points.numel():
                 self.fail("guidance_points wants forces, but the metadata's forces_required is false")
             return points
@@ -254,6 +255,8 @@ class _Validator:
     def _guidance(self, arguments: dict[str, Any], following: Tensor) -> None:
         """guidance_scale = 0 switches off exactly, forces or not."""
         none = arguments["forces"].new_zeros(0)
+        if self.metadata.force_means_nm > 0:  # their forces are no guidance
+            none = arguments["forces"]
         off, _ = self.call("step", {**arguments, "guidance_scale": 0.0, "forces": none})
         if self.metadata.guidance == "none":
             other = self.call("step", {**arguments, "guidance_scale": 1.0, "forces": none})[0]

@@ -8,7 +8,8 @@ key           meaning
 protocol      all of its keys, defaults filled in
 exact         whether the force field's own distribution is sampled
 cycles        done, wall_s and cpu_s (of the whole loop), cycles_per_s, md_time_ps, jump_time_ps, md_steps,
-              relaxation_steps, jumps, accepted, rejected (by reason), ghmc_acceptance
+              relaxation_steps, jumps, accepted, rejected (by reason), ghmc_acceptance, acceptance (of judged jumps,
+              `UniSimIntegrator.getAcceptanceStatistics`)
 start_points  of kind "seed": how many, and how alike neighbours are (`seeds`)
 ============  ==============================================================================================
 """
@@ -245,6 +246,9 @@ class _HybridRun:
             "rejected": counts.rejected,
             "ghmc_acceptance": md.getAcceptanceRate() if isinstance(md, GHMCIntegrator) else None,
         }
+        judged = self._simulation.jumpIntegrator.getAcceptanceStatistics()
+        if judged["judged"]:
+            self._record["cycles"]["acceptance"] = judged
         write_json(self._folder.run_record, self._record)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..acceptance import AcceptanceCounts
 from ..errors import ConfigError, ModelDomainError, NonFiniteError
 from .exactness import PathMetropolis
 from .guidance import draw_proposal
@@ -57,6 +58,8 @@ class JumpChain:
     ----------
     proposed, accepted, nan : int
         Counts over all copies.
+    judged : AcceptanceCounts
+        Acceptance ratios of all copies, where there is an `acceptance`.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class JumpChain:
                 "A jump that is chosen among several has no density that can be computed, so resampling can't be "
                 "combined with Metropolis acceptance; use another guidance source."
             )
+        self.judged = AcceptanceCounts()
         self._seeds = seed + np.arange(len(self.positions))
         self._acceptance = acceptance
         self._energy = (
@@ -103,6 +107,7 @@ class JumpChain:
         else:
             log_a, energy = self._acceptance.log_acceptance(proposal, self.positions, self._energy)
             accepted = np.log(acceptance_uniform(self._seeds, self.step)) < log_a
+            self.judged.add(log_a)
             self._energy = np.where(accepted, energy, self._energy)
         self.positions = np.where(accepted[:, None, None], proposal.positions, self.positions)
         self.step += 1

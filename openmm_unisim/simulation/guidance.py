@@ -70,6 +70,11 @@ def choose_source(metadata: ModelMetadata, source: str | None) -> GuidanceName:
         if name == (source or metadata.guidance):
             if name in metadata.served_sources:
                 return name
+            if metadata.force_means_nm > 0 and name != "learned":
+                raise ModelDomainError(
+                    "The model corrects its last substeps by the forces of the whole potential (force means), which "
+                    f"can't be combined with the guidance source {name}; export it again without --force-means."
+                )
             raise ModelDomainError(
                 f"The model doesn't serve the guidance source {name}; it has {', '.join(metadata.served_sources)}. "
                 "Export it again with `openmm-unisim export --guidance-source`."

@@ -85,7 +85,8 @@ class ReferenceJump:
     guidance_source : str, optional
         One of `GUIDANCE_SOURCES` that the model serves; the model's own unless given.
     forces : callable, optional
-        (m, n_atoms, 3) nm to (m, n_atoms, 3) kJ/mol/nm: OpenMM's forces, for models guided by them.
+        (m, n_atoms, 3) nm to (m, n_atoms, 3) kJ/mol/nm: OpenMM's forces, for models guided by them; those of the
+        whole potential for models with force means.
     force_limit : float
         Largest length of such a force, kJ/mol/nm; longer ones are shortened and counted. 0: none.
     resampling : Resampling, optional
@@ -246,7 +247,8 @@ class ReferenceJump:
         finite = (points.abs() < MAX_COORDINATE).all(dim=2).all(dim=1).cpu().numpy()
         values = np.full_like(absolute, np.nan)
         if finite.any():
-            values[finite], clipped = clip_forces(self.forces(absolute[finite]), self.force_limit)
+            limit = 0.0 if self.metadata.force_means_nm > 0 else self.force_limit
+            values[finite], clipped = clip_forces(self.forces(absolute[finite]), limit)
             self.clipped += clipped
         return torch.as_tensor(values).to(self.device, self.scalar_type)
 
@@ -307,7 +309,7 @@ class ReferenceJump:
         return value
 
     def _wants_forces(self, scale: float) -> bool:
-        return self.source.startswith("openmm") and scale > 0
+        return self.metadata.force_means_nm > 0 or (self.source.startswith("openmm") and scale > 0)
 
     def _checked_resampling(self, resampling: Resampling | None) -> Resampling | None:
         """What chooses among jumps, if anything does."""
@@ -326,8 +328,12 @@ class ReferenceJump:
             raise ConfigError(f"guidance_scale = {value} is negative; 0 is off, 1 the calibrated strength.")
         if value > 0 and not told and self.metadata.guidance == "none":
             raise ModelDomainError(f"guidance_scale = {value}, but this model has no guidance; set it to 0.")
-        if value > 0 and (self._wants_forces(value) or self.source == "resample"):
+        if value > 0 and (self.source.startswith("openmm") or self.source == "resample"):
             check_calibrated(self.metadata, self.source)
+        if self.metadata.force_means_nm > 0 and forces is None:
+            raise ConfigError(
+                "This model corrects its last substeps by the whole potential's forces (force means); give `forces`."
+            )
         if self._wants_forces(value) and forces is None:
             raise ConfigError("This model is guided by OpenMM's forces; give `forces` or guidance_scale = 0.")
         return value

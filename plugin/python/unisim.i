@@ -96,10 +96,12 @@ void restoreInterruption() {
 %template(vectori) std::vector<int>;
 %template(vectord) std::vector<double>;
 %template(pairii) std::pair<int, int>;
+%template(vectorl) std::vector<long long>;
 %template(vectorpairii) std::vector<std::pair<int, int>>;
 
 %newobject UniSimPlugin::UniSimIntegrator::_fromXml;
 #define OPENMM_EXPORT_UNISIM
+%include "UniSimAcceptanceStatistics.h"
 %include "UniSimTimings.h"
 %include "UniSimIntegrator.h"
 

@@ -12,7 +12,7 @@ namespace UniSimPlugin {
 
 namespace {
 
-const int VERSION = 2; // 1: before guidance sources
+const int VERSION = 3; // 1: before guidance sources, 2: before batches of proposals
 
 extern "C" __attribute__((constructor)) void registerUniSimSerializationProxies() {
     SerializationProxy::registerProxy(typeid(UniSimIntegrator), new UniSimIntegratorProxy());
@@ -51,6 +51,7 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
     node.setDoubleProperty("guidanceScale", integrator.getGuidanceScale());
     node.setIntProperty("guidanceForceGroups", integrator.getGuidanceForceGroups());
     node.setIntProperty("acceptanceMode", (int)integrator.getAcceptanceMode());
+    node.setIntProperty("proposalBatchSize", integrator.getProposalBatchSize());
     node.setBoolProperty("randomizesVelocities", integrator.getRandomizesVelocities());
     node.setIntProperty("randomSeed", integrator.getRandomNumberSeed());
     node.setIntProperty("numThreads", integrator.getNumThreads());
@@ -77,6 +78,8 @@ void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
         integrator->setNumResampled(node.getIntProperty("numResampled"));
         integrator->setGuidanceForceLimit(node.getDoubleProperty("guidanceForceLimit"));
     }
+    if (version >= 3)
+        integrator->setProposalBatchSize(node.getIntProperty("proposalBatchSize"));
     integrator->setGuidanceScale(node.getDoubleProperty("guidanceScale"));
     integrator->setGuidanceForceGroups(node.getIntProperty("guidanceForceGroups"));
     integrator->setAcceptanceMode((UniSimIntegrator::AcceptanceMode)node.getIntProperty("acceptanceMode"));

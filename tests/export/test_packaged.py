@@ -138,7 +138,7 @@ def rewritten(source: Path, target: Path, changes: dict[str, bytes]) -> Path:
         ({"/processor": b"x86-64-v9"}, "machine code for the processor x86-64-v9"),
         ({"/torch_version": b"2.99.0"}, "was compiled for torch 2.99.0"),
         ({".so": b"no library"}, "can't load model file .*export it again"),
-        ({"/format_version": b"4"}, "reads formats up to 3"),
+        ({"/format_version": b"5"}, "reads formats up to 4"),
         ({"/container": b"torchscript"}, "container torchscript doesn't go with processor"),
     ],
 )

@@ -111,6 +111,9 @@ def test_a_sample_says_that_it_is_exact_and_how_often_md_was_accepted(toys, tmp_
     table = rows(tmp_path)
     assert all(float(row["ghmc_acceptance"]) <= 1 for row in table)
     assert {row["reason"] for row in table} <= {"", "metropolis"}
+    judged = record["cycles"]["acceptance"]
+    assert judged["judged"] == record["cycles"]["jumps"] == sum(judged["histogram"])
+    assert 0.0 <= judged["mean_acceptance"] <= 1.0 and set(judged["quantiles"]) >= {"0.05", "0.5", "0.95"}
     assert sum(int(row["accepted"]) for row in table) == record["cycles"]["accepted"]
 
 

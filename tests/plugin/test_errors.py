@@ -64,7 +64,7 @@ def rewritten(source, target, changes: dict) -> str:
         ({"lag_time_ps": None}, "lacks the metadata lag_time_ps"),
         ({"elements": None}, "lacks the metadata elements"),
         ({"format_version": None}, "holds no UniSim metadata"),
-        ({"format_version": "4"}, "has format 4, and this version reads formats up to 3"),
+        ({"format_version": "5"}, "has format 5, and this version reads formats up to 4"),
         ({"container": "zip"}, "container 'zip', which isn't known"),
         ({"processor": "x86-64-v3"}, "has the container torchscript with processor 'x86-64-v3'"),
         ({"container": "aotinductor", "processor": "z80"}, "which its suffix doesn't say"),

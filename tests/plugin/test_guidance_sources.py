@@ -196,7 +196,7 @@ def test_clipping_is_off_unless_asked_for_and_survives_a_checkpoint(toys) -> Non
     assert integrator.getNumClipped() == 0
     simulation.context.loadCheckpoint(checkpoint)
     assert integrator.getNumClipped() == clipped
-    earlier = checkpoint.replace(b"UniSimC2", b"UniSimC1")[:-8]  # from before this count
+    earlier = checkpoint.replace(b"UniSimC3", b"UniSimC1")[: -8 - 16 - 8 * 62]  # from before this count
     simulation.context.loadCheckpoint(earlier)
     assert integrator.getNumClipped() == 0 and integrator.getNumProposed() == 4
 

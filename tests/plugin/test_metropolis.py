@@ -135,6 +135,46 @@ def test_constraints_among_jumping_particles_are_refused(toys) -> None:
     assert integrator.getNumProposed() == 1
 
 
+def test_every_barostat_is_refused(toys) -> None:
+    axes = openmm.Vec3(1, 1, 1)
+    for barostat in (
+        openmm.MonteCarloAnisotropicBarostat(axes, 300.0, True, True, True),
+        openmm.MonteCarloFlexibleBarostat(1.0, 300.0),
+        openmm.MonteCarloMembraneBarostat(1.0, 0.0, 300.0, 0, 0),
+    ):
+        topology, system = free_atoms(3)
+        force = openmm.NonbondedForce()
+        force.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
+        for _ in range(3):
+            force.addParticle(0.0, 0.1, 0.0)
+        system.addForce(force)
+        system.addForce(barostat)
+        with pytest.raises(
+            openmm.OpenMMException, match=f"has a {barostat.getName()}; use the acceptance mode"
+        ):
+            jumper(toys["ou"], topology, system, random_positions(3), **EXACT)
+
+
+def test_virtual_sites_cannot_jump_but_follow(toys) -> None:
+    """As a jumping particle one is refused by name; left out, it follows its atoms and its energy counts."""
+    topology, system = free_atoms(3)
+    system.setParticleMass(2, 0.0)
+    system.setVirtualSite(2, openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5))
+    force = openmm.CustomExternalForce("1000*x^2")
+    force.addParticle(2, [])
+    system.addForce(force)
+    start = random_positions(3, spread=0.02)
+    with pytest.raises(
+        openmm.OpenMMException, match="Particle 2 is a virtual site, which can't jump by itself"
+    ):
+        jumper(toys["ou"], topology, system, start, **EXACT)
+    simulation, integrator = jumper(toys["ou"], topology, system, start, particles=[0, 1], **EXACT)
+    simulation.step(10)
+    assert 0 < integrator.getNumAccepted()
+    found = positions_of(simulation)
+    assert np.abs(found[2] - found[:2].mean(axis=0)).max() < 1e-12
+
+
 def test_the_mode_is_checked_when_it_is_switched_on(toys) -> None:
     topology, system = free_atoms(4)
     system.addConstraint(0, 1, 0.1)

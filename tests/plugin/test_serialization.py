@@ -24,6 +24,7 @@ def make(model) -> UniSimIntegrator:
     integrator.setGuidanceForceGroups(6)
     integrator.setGuidanceForceLimit(500.0)
     integrator.setNumResampled(3)
+    integrator.setProposalBatchSize(4)
     integrator.setAcceptanceMode(UniSimIntegrator.MetropolisHastings)
     integrator.setRandomizesVelocities(False)
     integrator.setNumThreads(3)
@@ -36,7 +37,7 @@ def make(model) -> UniSimIntegrator:
 GETTERS = (
     "ModelFile ModelHash LagTime StepSize ConstraintTolerance IntegrationForceGroups Temperature NumSubsteps "
     "GuidanceScale GuidanceForceGroups AcceptanceMode RandomizesVelocities RandomNumberSeed Particles "
-    "AtomicNumbers Bonds NumThreads GuidanceSource GuidanceForceLimit NumResampled"
+    "AtomicNumbers Bonds NumThreads GuidanceSource GuidanceForceLimit NumResampled ProposalBatchSize"
 ).split()
 
 
@@ -102,7 +103,7 @@ def test_another_model_file_at_the_same_place_is_refused(tmp_path) -> None:
 def test_unknown_version_and_foreign_xml_are_refused(toys) -> None:
     xml = openmm.XmlSerializer.serialize(make(toys["guided"]))
     with pytest.raises(openmm.OpenMMException, match="Unsupported version"):
-        openmm.XmlSerializer.deserialize(xml.replace('version="2"', 'version="99"'))
+        openmm.XmlSerializer.deserialize(xml.replace('version="3"', 'version="99"'))
     foreign = openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001))
     with pytest.raises(openmm.OpenMMException, match="describes no UniSimIntegrator"):
         UniSimIntegrator.__new__(UniSimIntegrator).__setstate__(foreign)
@@ -110,13 +111,20 @@ def test_unknown_version_and_foreign_xml_are_refused(toys) -> None:
 
 def test_xml_from_before_guidance_sources_loads(toys) -> None:
     integrator = make(toys["guided"])
-    xml = openmm.XmlSerializer.serialize(integrator).replace('version="2"', 'version="1"')
-    for name in ("guidanceSource", "numResampled", "guidanceForceLimit"):
+    xml = openmm.XmlSerializer.serialize(integrator).replace('version="3"', 'version="1"')
+    for name in ("guidanceSource", "numResampled", "guidanceForceLimit", "proposalBatchSize"):
         xml = re.sub(rf' {name}="[^"]*"', "", xml)
     earlier = UniSimIntegrator.cast(openmm.XmlSerializer.deserialize(xml))
     assert earlier.getGuidanceSource() == UniSimIntegrator.OpenMMGuidance
     assert earlier.getGuidanceScale() == integrator.getGuidanceScale()
     assert earlier.getNumResampled() == 8
+
+
+def test_copies_of_a_model_without_guidance_that_was_told_so(toys) -> None:
+    integrator = UniSimIntegrator(toys["ou"], free_atoms(N_ATOMS)[0], 300)
+    for source, scale in ((0, 0.0), (UniSimIntegrator.Resampling, 1.0), (0, 0.0)):
+        integrator.setGuidanceSource(source)
+        assert copy.copy(integrator).getGuidanceScale() == integrator.getGuidanceScale() == scale
 
 
 def test_guidance_settings_survive_xml(toys) -> None:
@@ -204,6 +212,6 @@ def test_foreign_and_truncated_checkpoints_are_refused(toys) -> None:
     checkpoint = simulation.context.createCheckpoint()
     with pytest.raises(openmm.OpenMMException, match="truncated"):
         simulation.context.loadCheckpoint(checkpoint[:-12])
-    index = checkpoint.rindex(b"UniSimC2")
+    index = checkpoint.rindex(b"UniSimC3")
     with pytest.raises(openmm.OpenMMException, match="not made by this version"):
         simulation.context.loadCheckpoint(checkpoint[:index] + b"UniSimC9" + checkpoint[index + 8 :])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from openmm import app
 
 from ...errors import ConfigError
-from ...export.metadata import read_metadata
+from ...export.metadata import ModelMetadata, read_metadata
 from ...pretrained.registry import resolve_model
 from ..noise import standard_normals
 from ..reference import Proposal, ReferenceJump
@@ -100,7 +100,7 @@ class BatchedJump:
                 temperature=integrator.getTemperature()._value,
                 n_substeps=integrator.getNumSubsteps(),
                 guidance_scale=integrator.getGuidanceScale(),
-                forces=self._forces(shared) if metadata.forces_required else None,
+                forces=self._forces(shared, metadata),
                 box_vectors=[list(vector._value) for vector in box] if metadata.periodic else None,
                 device=self._device,
                 exact=self._exact,
@@ -123,13 +123,19 @@ class BatchedJump:
         with torch_scope(self._threads):
             return self.law.propose(positions[:, self.particles], noise)
 
-    def _forces(self, shared: SharedContext) -> Any:
+    def _forces(self, shared: SharedContext, metadata: ModelMetadata) -> Any:
+        """Forces that the model asks for, or None: of the whole potential for force means, else those that guide."""
+        whole = metadata.force_means_nm > 0
+        if not metadata.forces_required and not whole:
+            return None
         if len(self.particles) < self._system.getNumParticles():
             raise ConfigError(
-                "Guidance by OpenMM's forces moves atoms only, and this System has virtual sites; set the guidance "
-                "scale to 0 or use a System without them."
+                "OpenMM's forces on jumps are for atoms only, and this System has virtual sites; use a System without "
+                "them"
+                + (", or a model without force means." if whole else ", or set the guidance scale to 0.")
             )
-        groups = self.integrator.getGuidanceForceGroups() & _ALL_GROUPS
+        asked = self.integrator.getIntegrationForceGroups if whole else self.integrator.getGuidanceForceGroups
+        groups = asked() & _ALL_GROUPS
         return lambda positions: shared.forces(positions, groups)
 
 

@@ -30,6 +30,8 @@ class ReplicaCounts:
         What was broken (one proposal may count in several).
     consecutive_nan : int
         Jumps since the last finite proposal.
+    sum_acceptance : float
+        Of min(1, a) over all jumps, with the Metropolis test; over `proposed` it is the mean acceptance.
     """
 
     proposed: int = 0
@@ -41,6 +43,7 @@ class ReplicaCounts:
     chirality: int = 0
     clash: int = 0
     consecutive_nan: int = 0
+    sum_acceptance: float = 0.0
 
     def add(self, accepted: bool, finite: bool, quality: Quality | None) -> None:
         """Count one jump; `quality` is None where no filter was asked."""
@@ -58,15 +61,15 @@ class ReplicaCounts:
         self.chirality += quality.chirality_flips > 0
         self.clash += quality.clashes > 0
 
-    def record(self) -> dict[str, int]:
+    def record(self) -> dict[str, int | float]:
         """As a dictionary."""
         return asdict(self)
 
     @classmethod
-    def to_arrays(cls, counts: Sequence["ReplicaCounts"]) -> dict[str, NDArray[np.int64]]:
+    def to_arrays(cls, counts: Sequence["ReplicaCounts"]) -> dict[str, NDArray[Any]]:
         """Each count of all copies, shape (n_copies,), by name."""
         return {
-            field.name: np.array([getattr(one, field.name) for one in counts], dtype=np.int64)
+            field.name: np.array([getattr(one, field.name) for one in counts], dtype=field.type)
             for field in fields(cls)
         }
 
@@ -74,7 +77,11 @@ class ReplicaCounts:
     def from_arrays(cls, arrays: Mapping[str, Any], copies: int) -> list["ReplicaCounts"]:
         """The reverse of `to_arrays`."""
         try:
-            columns = {field.name: [int(value) for value in arrays[field.name]] for field in fields(cls)}
+            given = {"sum_acceptance": np.zeros(copies), **arrays}  # older checkpoints lack it
+            columns = {
+                field.name: [field.type(value) for value in given[field.name]]  # type: ignore[operator]
+                for field in fields(cls)
+            }
             return [cls(**{name: values[copy] for name, values in columns.items()}) for copy in range(copies)]
         except (KeyError, IndexError) as error:
             raise CheckpointError(

@@ -5,6 +5,7 @@ rounding of batched arithmetic; it is the one of a `UniSimIntegrator` with that 
 """
 
 import io
+import math
 import secrets
 import warnings
 from collections.abc import Callable, Mapping
@@ -283,6 +284,8 @@ class ReplicaSimulation:
         for k, counts in enumerate(self._counts):
             quality = None if verdict.qualities is None else verdict.qualities[k]
             counts.add(bool(verdict.accepted[k]), bool(verdict.finite[k]), quality)
+            if self.acceptance == "metropolis":
+                counts.sum_acceptance += math.exp(min(0.0, float(verdict.log_acceptance[k])))
         self.currentStep += 1
         self._check_stuck()
 

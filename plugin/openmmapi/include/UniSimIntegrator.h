@@ -1,6 +1,7 @@
 #ifndef OPENMM_UNISIMINTEGRATOR_H_
 #define OPENMM_UNISIMINTEGRATOR_H_
 
+#include "UniSimAcceptanceStatistics.h"
 #include "UniSimTimings.h"
 #include "internal/windowsExportUniSim.h"
 #include "openmm/Integrator.h"
@@ -172,13 +173,13 @@ public:
      */
     void setGuidanceForceGroups(int groups);
     /**
-     * Get the largest length of a guiding force on a particle (in kJ/mol/nm); 0 means that there is no limit.
+     * Get the largest length of a guiding force on a particle (in kJ/mol/nm); 0 means no limit.
      */
     double getGuidanceForceLimit() const;
     /**
      * Set the largest length of a guiding force on a particle.  Longer ones are shortened to it and counted
      * (see getNumClipped()).  This changes the environment that is guided to, but not what MetropolisHastings
-     * samples.  The default is 0, which means that there is no limit.
+     * samples.  The default is 0: no limit.
      *
      * @param limit    the largest length (in kJ/mol/nm), or 0
      */
@@ -201,6 +202,14 @@ public:
      * exception when a barostat is present, or when particles that jump take part in constraints.
      */
     void setAcceptanceMode(AcceptanceMode mode);
+    /** Get how many jumps are proposed at once. */
+    int getProposalBatchSize() const;
+    /**
+     * Set how many jumps MetropolisHastings proposes at once, which networks do faster than one by one.  Each
+     * step decides on one, in order; the first that is accepted ends the batch.  The default is 1, and the
+     * chain is the same for every number.
+     */
+    void setProposalBatchSize(int number);
     /**
      * Get the indices of the particles that jump.  An empty list means all particles of the System.
      */
@@ -263,10 +272,9 @@ public:
      * Set how many threads the model may use on the CPU.  The number that the process had set for torch is
      * restored after each call of the model.
      *
-     * With 0, the default, a molecule of fewer than 200 atoms has one thread, since its arrays are too small
-     * to share out, and so have model files with fused operators, which run in one.  Otherwise there are as
-     * many as are set for torch (OMP_NUM_THREADS, torch.set_num_threads()), but on a platform with a property
-     * "Threads", such as CPU, no more than that says.
+     * With 0, the default, molecules of fewer than 200 atoms and model files with fused operators have one.
+     * Otherwise there are as many as are set for torch (OMP_NUM_THREADS, torch.set_num_threads()), but on a
+     * platform with a property "Threads", such as CPU, no more than that says.
      *
      * @param number    the number of threads; 0 lets the integrator choose
      */
@@ -300,6 +308,10 @@ public:
      * a jump that is accepted without being judged, and minus infinity for one that is not finite.
      */
     double getLastLogAcceptance() const;
+    /**
+     * Get what the acceptance ratios of the jumps were that MetropolisHastings has judged.
+     */
+    UniSimAcceptanceStatistics getAcceptanceStatistics() const;
     /**
      * Set all counts to zero.  This does not change the noise of the next jump.
      */
@@ -342,6 +354,8 @@ protected:
      * Velocities are at the same time as positions, so no forces are needed.
      */
     bool kineticEnergyRequiresForce() const override;
+    /** Proposals that were made ahead are dropped when the state of the Context is changed. */
+    void stateChanged(OpenMM::State::DataType changed) override;
     /**
      * Write the seed, the number of the next jump and the counts.
      */
@@ -368,7 +382,7 @@ private:
     std::shared_ptr<UniSimModel> model;
     double temperature, guidanceScale, guidanceForceLimit;
     std::vector<double> timeGrid;
-    int guidanceForceGroups, numResampled, randomNumberSeed, numThreads;
+    int guidanceForceGroups, numResampled, proposalBatchSize, randomNumberSeed, numThreads;
     AcceptanceMode acceptanceMode;
     GuidanceSource guidanceSource;
     bool randomizesVelocities;

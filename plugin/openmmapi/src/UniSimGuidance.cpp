@@ -111,6 +111,10 @@ void checkServesGuidance(UniSimIntegrator::GuidanceSource source, const UniSimMo
                               "; use one of UniSimIntegrator's GuidanceSource.");
     if (source == UniSimIntegrator::NoGuidance || source == UniSimIntegrator::Resampling)
         return;
+    if (metadata.getNumber("force_means_nm") > 0.0 && source != UniSimIntegrator::LearnedGuidance)
+        metadata.fail("corrects its last substeps by the forces of the whole potential (force means), which "
+                      "can't be combined with the guidance source " +
+                      NAMES[source] + "; choose another source, or export it again without --force-means.");
     string offered = metadata.getText("guidance_sources");
     if (offered.empty())
         offered = metadata.getText("guidance");
@@ -157,6 +161,27 @@ void checkGuidance(
                           force->getName() +
                           " is named in setGuidanceForceGroups(), too: it would count twice; "
                           "choose another guidance source, or don't set force groups.");
+}
+
+void checkForceMeans(const System& system, const vector<int>& particles, const UniSimIntegrator& integrator,
+        const UniSimModelMetadata& metadata) {
+    const string without = "; export it again without --force-means";
+    if (isResampled(integrator))
+        metadata.fail("corrects its last substeps by the forces of the whole potential (force means), which "
+                      "can't be combined with the guidance source resample" +
+                      without + ".");
+    set<int> jumping(particles.begin(), particles.end());
+    for (int i = 0; i < system.getNumConstraints(); i++) {
+        int first, second;
+        double distance;
+        system.getConstraintParameters(i, first, second, distance);
+        if (jumping.count(first) > 0 || jumping.count(second) > 0)
+            metadata.fail(
+                    "corrects its last substeps by the forces of the whole potential (force means), and "
+                    "a constraint (between " +
+                    to_string(first) + " and " + to_string(second) + ") has none" + without +
+                    ", or create the System with constraints=None.");
+    }
 }
 
 long long clipForces(vector<Vec3>& forces, double limit) {

@@ -33,8 +33,8 @@ UniSimIntegrator::UniSimIntegrator(
         const string& modelFile, double temperature, int numSubsteps, const string& expectedHash)
         : modelFile(modelFile), stopwatch(make_unique<UniSimStopwatch>()),
           model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
-          guidanceForceGroups(0xFFFFFFFF), numResampled(8), randomNumberSeed(0), numThreads(0),
-          acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
+          guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0),
+          numThreads(0), acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
           counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());
@@ -104,8 +104,12 @@ UniSimIntegrator::GuidanceSource UniSimIntegrator::getGuidanceSource() const {
 
 void UniSimIntegrator::setGuidanceSource(GuidanceSource source) {
     checkServesGuidance(source, model->getMetadata());
-    if (guidanceSource == NoGuidance && guidanceScale == 0.0 && getModelMetadata("guidance") == "none")
-        guidanceScale = 1.0;
+    if (getModelMetadata("guidance") == "none") {
+        if (source == NoGuidance)
+            guidanceScale = 0.0; // all that setGuidanceScale() allows then
+        else if (guidanceSource == NoGuidance && guidanceScale == 0.0)
+            guidanceScale = 1.0;
+    }
     guidanceSource = source;
 }
 
@@ -161,6 +165,16 @@ void UniSimIntegrator::setAcceptanceMode(AcceptanceMode mode) {
         throw OpenMMException("There is no acceptance mode " + to_string((int)mode) +
                               "; use AcceptAll or MetropolisHastings.");
     acceptanceMode = mode;
+}
+
+int UniSimIntegrator::getProposalBatchSize() const {
+    return proposalBatchSize;
+}
+
+void UniSimIntegrator::setProposalBatchSize(int number) {
+    if (number < 1)
+        throw OpenMMException(to_string(number) + " jumps can't be proposed at once; set 1 or more.");
+    proposalBatchSize = number;
 }
 
 const vector<int>& UniSimIntegrator::getParticles() const {
@@ -254,6 +268,16 @@ double UniSimIntegrator::getLastLogAcceptance() const {
     return counters->lastLogAcceptance;
 }
 
+UniSimAcceptanceStatistics UniSimIntegrator::getAcceptanceStatistics() const {
+    UniSimAcceptanceStatistics statistics;
+    statistics.judged = counters->judged;
+    statistics.meanAcceptance = counters->judged == 0 ? 0.0 : counters->sumAcceptance / counters->judged;
+    for (int edge = UniSimCounters::LOWEST_EDGE; edge <= UniSimCounters::HIGHEST_EDGE; edge++)
+        statistics.edges.push_back(edge);
+    statistics.histogram.assign(counters->histogram.begin(), counters->histogram.end());
+    return statistics;
+}
+
 void UniSimIntegrator::resetCounters() {
     *counters = UniSimCounters();
 }
@@ -299,6 +323,11 @@ double UniSimIntegrator::computeKineticEnergy() {
 
 bool UniSimIntegrator::kineticEnergyRequiresForce() const {
     return false;
+}
+
+void UniSimIntegrator::stateChanged(State::DataType) {
+    if (jump != nullptr)
+        jump->forgetAhead();
 }
 
 void UniSimIntegrator::step(int steps) {

@@ -17,8 +17,10 @@ namespace UniSimPlugin {
 
 namespace {
 
-const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '2'};
-const char EARLIER_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'}; // without the count of clipped forces
+const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '3'};
+const char SECOND_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '2'}; // without statistics of acceptance
+const char FIRST_MAGIC[8] = {
+        'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'}; // without the count of clipped forces, too
 const int STATE_VERSION = 1;
 
 template <typename T>
@@ -35,6 +37,10 @@ void read(istream& stream, T& value) {
                 "another integrator.");
 }
 
+string nameOfBin(int bin) {
+    return "logAcceptanceBin" + to_string(bin);
+}
+
 } // namespace
 
 void UniSimIntegrator::createCheckpoint(ostream& stream) const {
@@ -47,6 +53,9 @@ void UniSimIntegrator::createCheckpoint(ostream& stream) const {
     write(stream, counters->consecutiveNaN);
     write(stream, counters->lastLogAcceptance);
     write(stream, counters->clipped);
+    write(stream, counters->judged);
+    write(stream, counters->sumAcceptance);
+    write(stream, counters->histogram);
 }
 
 void UniSimIntegrator::loadCheckpoint(istream& stream) {
@@ -55,8 +64,9 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
     long long index;
     UniSimCounters loaded;
     read(stream, magic);
-    const bool earlier = memcmp(magic, EARLIER_MAGIC, sizeof(MAGIC)) == 0;
-    if (!earlier && memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
+    const bool first = memcmp(magic, FIRST_MAGIC, sizeof(MAGIC)) == 0;
+    const bool second = memcmp(magic, SECOND_MAGIC, sizeof(MAGIC)) == 0;
+    if (!first && !second && memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
         throw OpenMMException(
                 "The checkpoint was not made by this version of UniSimIntegrator; load one that was.");
     read(stream, seed);
@@ -66,8 +76,13 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
     read(stream, loaded.nan);
     read(stream, loaded.consecutiveNaN);
     read(stream, loaded.lastLogAcceptance);
-    if (!earlier)
+    if (!first)
         read(stream, loaded.clipped);
+    if (!first && !second) {
+        read(stream, loaded.judged);
+        read(stream, loaded.sumAcceptance);
+        read(stream, loaded.histogram);
+    }
     setActiveSeed(seed);
     jumpIndex = index;
     *counters = loaded;
@@ -83,6 +98,11 @@ void UniSimIntegrator::serializeParameters(SerializationNode& node) const {
     node.setLongProperty("consecutiveNaN", counters->consecutiveNaN);
     node.setDoubleProperty("lastLogAcceptance", counters->lastLogAcceptance);
     node.setLongProperty("clipped", counters->clipped);
+    node.setLongProperty("judged", counters->judged);
+    node.setDoubleProperty("sumAcceptance", counters->sumAcceptance);
+    for (int bin = 0; bin < UniSimCounters::NUM_BINS; bin++)
+        if (counters->histogram[bin] > 0)
+            node.setLongProperty(nameOfBin(bin), counters->histogram[bin]);
 }
 
 void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
@@ -100,6 +120,10 @@ void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
     counters->consecutiveNaN = node.getLongProperty("consecutiveNaN");
     counters->lastLogAcceptance = node.getDoubleProperty("lastLogAcceptance");
     counters->clipped = node.getLongProperty("clipped", 0); // a State from before there was this count
+    counters->judged = node.getLongProperty("judged", 0);
+    counters->sumAcceptance = node.getDoubleProperty("sumAcceptance", 0.0);
+    for (int bin = 0; bin < UniSimCounters::NUM_BINS; bin++)
+        counters->histogram[bin] = node.getLongProperty(nameOfBin(bin), 0);
 }
 
 void UniSimIntegrator::setActiveSeed(int seed) {

@@ -10,8 +10,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <numeric>
-#include <optional>
 #include <sstream>
 
 using namespace OpenMM;
@@ -32,10 +30,6 @@ bool isFinite(const vector<Vec3>& vectors, double limit) {
     });
 }
 
-bool isFinite(const vector<Vec3>& vectors) {
-    return isFinite(vectors, numeric_limits<double>::infinity());
-}
-
 /** The number in the Context's property "Threads" (of the CPU platform), or 0 if it has none. */
 int findPlatformThreads(ContextImpl& context) {
     const Platform& platform = context.getPlatform();
@@ -50,12 +44,13 @@ int findPlatformThreads(ContextImpl& context) {
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
           stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), passesBox(false),
-          removesDrift(false), moved(false), positionsChecked(false) {
+          removesDrift(false), moved(false), positionsChecked(false), executing(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     temperatureRange = metadata.getTemperatureRange();
     lagTime = integrator.getLagTime();
     guidanceAlpha = metadata.getNumber("guidance_alpha");
+    usesForceMeans = metadata.getNumber("force_means_nm") > 0.0;
     particles = findJumpingParticles(system, integrator);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
     auto bonds = findJumpingBonds(system, integrator, particles);
@@ -73,6 +68,8 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
 }
 
 void UniSimJump::checkAllowed() const {
+    if (usesForceMeans)
+        checkForceMeans(context.getSystem(), particles, integrator, model.getMetadata());
     checkGuidance(context.getSystem(), integrator, model.getMetadata());
     if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings) {
         checkMetropolis(context.getSystem(), particles);
@@ -96,18 +93,24 @@ void UniSimJump::execute() {
     readStart();
     moved = false;
     Outcome outcome;
+    executing = true; // what changes the state now is no stranger
     try {
         outcome = jump();
     }
     catch (...) {
+        ahead.clear();
         restore();
+        executing = false;
         throw;
     }
-    if (!outcome.accepted)
+    if (outcome.accepted)
+        ahead.clear();
+    else
         restore();
     if (integrator.getRandomizesVelocities())
         drawVelocities();
     data.advance(context, lagTime);
+    executing = false;
     record(outcome);
 }
 
@@ -138,11 +141,11 @@ void UniSimJump::readStart() {
 UniSimJump::Outcome UniSimJump::jump() {
     if (isResampled(integrator))
         return resample();
-    Path path;
-    path.times = integrator.getTimeGrid();
-    if (!propose(path))
+    const bool judged = integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings;
+    const Path path = takePath(judged);
+    if (!path.finite)
         return rejectNotFinite();
-    if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings)
+    if (judged)
         return decide(path);
     place(path.points.back().data(), center);
     return project() ? Outcome{true, true, 0.0} : rejectNotFinite();
@@ -150,40 +153,6 @@ UniSimJump::Outcome UniSimJump::jump() {
 
 UniSimJump::Outcome UniSimJump::rejectNotFinite() const {
     return {false, false, -numeric_limits<double>::infinity()};
-}
-
-bool UniSimJump::propose(Path& path) {
-    const bool judged = integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings;
-    path.points.assign(1, vector<Vec3>());
-    path.points.reserve(path.times.size());
-    for (int particle : particles)
-        path.points[0].push_back(start[particle] - center);
-    UniSimModelState state;
-    vector<vector<Vec3>> normals;
-    optional<UniSimModel::Session> session;
-    if (!isGuidedByForces(integrator))
-        session.emplace(model);
-    for (int k = 0; k < path.numSubsteps(); k++) {
-        throwIfUniSimInterrupted();
-        const int drawn = k % getNumDrawnAhead();
-        if (drawn == 0)
-            drawNormals(k, min(getNumDrawnAhead(), path.numSubsteps() - k), normals);
-        setState(path, {k}, state);
-        if (!computeGuidance(state, center))
-            return false;
-        vector<Vec3> next;
-        double logDensity = model.step(state, normals[drawn], next)[0];
-        if (!isFinite(next, MAX_COORDINATE))
-            return false;
-        if (judged && std::isnan(logDensity))
-            model.getMetadata().fail("has no density (nan) in substep " + to_string(k + 1) + " of " +
-                                     to_string(path.numSubsteps()) +
-                                     ", so MetropolisHastings can't judge its jumps; use the "
-                                     "acceptance mode AcceptAll or a model without noiseless substeps.");
-        path.logDensity += logDensity;
-        path.points.push_back(std::move(next));
-    }
-    return true;
 }
 
 UniSimJump::Outcome UniSimJump::decide(const Path& path) {
@@ -218,38 +187,24 @@ bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
         for (Vec3& point : points)
             point -= shift;
     const int batch = max(1, MAX_BATCH_PARTICLES / (int)particles.size());
-    UniSimModelState state;
     for (int first = 0; first < n; first += batch) {
         throwIfUniSimInterrupted();
-        vector<int> substeps(min(batch, n - first));
-        iota(substeps.begin(), substeps.end(), first);
-        setState(reversed, substeps, state);
-        if (!computeGuidance(state, center + shift))
-            return false;
+        const int last = min(first + batch, n);
+        UniSimModelState state;
         vector<Vec3> next;
-        for (int k : substeps)
+        for (int k = first; k < last; k++) {
+            addState(reversed, k, state);
             next.insert(next.end(), reversed.points[k + 1].begin(), reversed.points[k + 1].end());
+        }
+        setSurroundings(state);
+        vector<bool> finite(last - first, true);
+        computeForces(state, center + shift, finite);
+        if (find(finite.begin(), finite.end(), false) != finite.end())
+            return false;
         for (double term : model.getLogDensity(next, state))
             logDensity += term;
     }
     return !std::isnan(logDensity);
-}
-
-void UniSimJump::setState(const Path& path, const vector<int>& substeps, UniSimModelState& state) const {
-    const vector<Vec3>& initial = path.points[0];
-    state.positions.clear(); // keeps the memory
-    state.initialPositions.clear();
-    state.times.clear();
-    state.nextTimes.clear();
-    state.forces.clear();
-    for (int k : substeps) {
-        const vector<Vec3>& here = path.points[k];
-        state.positions.insert(state.positions.end(), here.begin(), here.end());
-        state.initialPositions.insert(state.initialPositions.end(), initial.begin(), initial.end());
-        state.times.push_back(path.times[k]);
-        state.nextTimes.push_back(path.times[k + 1]);
-    }
-    setSurroundings(state);
 }
 
 int UniSimJump::chooseNumThreads() const {
@@ -258,42 +213,6 @@ int UniSimJump::chooseNumThreads() const {
     if (particles.size() < SMALL_MOLECULE || model.getMetadata().getText("operators") != "0")
         return 1; // the fused operators run in one thread, and idle ones would spin
     return platformThreads == 0 ? 0 : min(platformThreads, UniSimModel::getNumTorchThreads());
-}
-
-void UniSimJump::setSurroundings(UniSimModelState& state) const {
-    state.kT = kT;
-    if (passesBox) {
-        state.box.resize(3);
-        context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
-    }
-    UniSimIntegrator::GuidanceSource source = integrator.getGuidanceSource();
-    const bool within = source != UniSimIntegrator::NoGuidance && source != UniSimIntegrator::Resampling;
-    state.guidanceSource = within ? source : UniSimIntegrator::NoGuidance;
-    state.guidanceScale = within ? integrator.getGuidanceScale() : 0.0;
-    state.guidanceAlpha = guidanceAlpha;
-}
-
-bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
-    if (!isGuidedByForces(integrator))
-        return true;
-    vector<Vec3> points = model.getGuidancePoints(state);
-    if (points.empty())
-        return true;
-    if (!isFinite(points, MAX_COORDINATE))
-        return false;
-    vector<Vec3> forces;
-    for (size_t first = 0; first < points.size(); first += particles.size()) {
-        place(&points[first], origin);
-        {
-            UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
-            context.calcForcesAndEnergy(true, false, integrator.getGuidanceForceGroups());
-        }
-        data.getForces(context, forces);
-        for (int particle : particles)
-            state.forces.push_back(forces[particle]);
-    }
-    integrator.counters->clipped += clipForces(state.forces, integrator.getGuidanceForceLimit());
-    return isFinite(state.forces);
 }
 
 double UniSimJump::computePotentialEnergy(int groups) {
@@ -329,20 +248,6 @@ void UniSimJump::restore() {
     moved = false;
 }
 
-int UniSimJump::getNumDrawnAhead() const {
-    return max(1, MAX_BATCH_PARTICLES / (int)particles.size());
-}
-
-void UniSimJump::drawNormals(int firstSubstep, int number, vector<vector<Vec3>>& normals) {
-    UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Noise);
-    normals.resize(number);
-    for (int k = 0; k < number; k++) {
-        normals[k].resize(particles.size());
-        noise.fillNormals(UniSimNoise::SubstepStream, integrator.jumpIndex, firstSubstep + k, 0,
-                (int)particles.size(), normals[k].data());
-    }
-}
-
 void UniSimJump::drawVelocities() {
     const System& system = context.getSystem();
     vector<Vec3> velocities(system.getNumParticles());
@@ -375,6 +280,8 @@ void UniSimJump::record(const Outcome& outcome) {
     counters.accepted += outcome.accepted;
     counters.nan += !outcome.finite;
     counters.lastLogAcceptance = outcome.logAcceptance;
+    if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings)
+        counters.judge(outcome.logAcceptance);
     counters.consecutiveNaN = outcome.finite ? 0 : counters.consecutiveNaN + 1;
     if (counters.consecutiveNaN < MAX_CONSECUTIVE_NAN)
         return;

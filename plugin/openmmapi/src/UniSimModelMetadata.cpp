@@ -18,14 +18,15 @@ const vector<string> TEXTS = {"environment", "force_field", "masses", "weights_s
         "source_commit", "training_data", "license"};
 const vector<string> FLAGS = {
         "periodic", "conditioned_on_initial", "needs_bonds", "rigid_motion_removed", "forces_required"};
-const vector<string> NOT_NEGATIVE = {"cutoff_nm", "friction", "guidance_alpha", "default_guidance_scale"};
+const vector<string> NOT_NEGATIVE = {
+        "cutoff_nm", "friction", "guidance_alpha", "default_guidance_scale", "force_means_nm"};
 const map<string, vector<string>> CHOICES = {{"symmetry", {"O(3)", "SO(3)"}},
         {"constraints", {"none", "h-bonds", "all-bonds", "h-angles"}},
         {"guidance", {"none", "learned", "openmm", "openmm+residual", "resample"}},
         {"scalar_type", {"float32", "float64"}}, {"container", {"torchscript", "aotinductor"}}};
 const map<string, string> DEFAULTS = { // keys that older files lack
         {"operators", "0"}, {"container", "torchscript"}, {"processor", ""}, {"guidance_environment", ""},
-        {"guidance_sources", ""}};
+        {"guidance_sources", ""}, {"force_means_nm", "0"}};
 const string PACKAGE_SUFFIX = ".pt2";
 const int HEAVIEST_ELEMENT = 118;
 

@@ -50,6 +50,9 @@ def test_metropolis_copies_are_the_integrators(toys):  # noqa: F811
         counts = simulation.getCounts(copy)
         assert counts.accepted == integrator.getNumAccepted() and counts.proposed == 25
         assert counts.metropolis == 25 - counts.accepted and counts.nan == counts.broken == 0
+        judged = integrator.getAcceptanceStatistics()
+        assert judged["judged"] == 25 == counts.proposed
+        assert counts.sum_acceptance / 25 == pytest.approx(judged["mean_acceptance"], abs=1e-3)
         assert simulation.getLastLogAcceptance(copy) == pytest.approx(integrator.getLastLogAcceptance())
     assert 0 < sum(simulation.getCounts(copy).accepted for copy in range(3)) < 75
 

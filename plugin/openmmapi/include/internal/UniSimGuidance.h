@@ -39,6 +39,14 @@ void checkGuidance(const OpenMM::System& system, const UniSimIntegrator& integra
         const UniSimModelMetadata& metadata);
 
 /**
+ * Throw an exception if a model file that corrects its last substeps by the forces of the whole potential
+ * can't do so: with jumps that are chosen among several, and for particles with constraints, which have no
+ * forces.
+ */
+void checkForceMeans(const OpenMM::System& system, const std::vector<int>& particles,
+        const UniSimIntegrator& integrator, const UniSimModelMetadata& metadata);
+
+/**
  * Shorten forces to a largest length.
  *
  * @param forces   the forces of particles (in kJ/mol/nm)

@@ -8,6 +8,7 @@
 #include "internal/UniSimStopwatch.h"
 #include "openmm/Vec3.h"
 #include "openmm/internal/ContextImpl.h"
+#include <deque>
 #include <vector>
 
 namespace UniSimPlugin {
@@ -24,6 +25,10 @@ namespace UniSimPlugin {
  *
  * With the guidance source Resampling several jumps are made from one start (UniSimResampling.cpp), and one
  * is chosen in proportion to its weight.
+ *
+ * In that mode several paths can be proposed at once, from one start (UniSimProposals.cpp).  Each is that of
+ * the noise of a later jump: if the jumps before it are rejected, it is the path which that jump would have
+ * proposed by itself.  So the chain is the one without batches, and every rejection is a step of it.
  *
  * The model sees positions relative to the center of the particles at the start of the jump, so that single
  * precision loses nothing far from the origin.
@@ -43,16 +48,30 @@ public:
      * Continue with the noise of another seed.
      */
     void setSeed(int seed);
+    /**
+     * Drop paths that were proposed ahead, since something outside of a jump has changed the Context's state.
+     */
+    void forgetAhead();
 
 private:
     /** The points of a path relative to the center of its start, and what is known about their densities. */
     struct Path {
+        long long jump = 0; // whose noise it has
+        bool finite = true;
         std::vector<double> times;
         std::vector<std::vector<OpenMM::Vec3>> points;
         double logDensity = 0.0;
         int numSubsteps() const {
             return (int)times.size() - 1;
         }
+    };
+    /** All that a path depends on but the Context's parameters. */
+    struct Conditions {
+        std::vector<double> times;
+        double kT, guidanceScale, guidanceForceLimit;
+        int guidanceSource, guidanceForceGroups, integrationForceGroups, seed, mode;
+        std::vector<OpenMM::Vec3> start, box;
+        bool operator==(const Conditions& other) const = default;
     };
     static const int MAX_BATCH_PARTICLES = 4096; // copies times particles of one call of the model
     struct Outcome {
@@ -65,21 +84,27 @@ private:
     Outcome resample();
     void walkCandidates(int first, int number, std::vector<std::vector<OpenMM::Vec3>>& ends);
     double computeLogWeight(const std::vector<OpenMM::Vec3>& end);
-    bool propose(Path& path);
+    Path takePath(bool judged);
+    Conditions getConditions() const;
+    void propose(int number, bool judged);
+    void advancePaths(int k, const std::vector<OpenMM::Vec3>& normals, bool judged);
     Outcome decide(const Path& path);
     Outcome rejectNotFinite() const;
     bool computeReversedDensity(const Path& path, double& logDensity);
-    void setState(const Path& path, const std::vector<int>& substeps, UniSimModelState& state) const;
-    bool computeGuidance(UniSimModelState& state, const OpenMM::Vec3& origin);
+    void addState(const Path& path, int k, UniSimModelState& state) const;
+    bool usesForces() const;
+    void computeForces(UniSimModelState& state, const OpenMM::Vec3& origin, std::vector<bool>& finite);
+    bool computeForcesAt(const std::vector<OpenMM::Vec3>& points, const OpenMM::Vec3& origin,
+            std::vector<OpenMM::Vec3>& forces);
     double computePotentialEnergy(int groups);
     static bool isInReach(const std::vector<OpenMM::Vec3>& points);
     int chooseNumThreads() const;
     void place(const OpenMM::Vec3* points, const OpenMM::Vec3& origin);
     bool project();
     void restore();
-    int getNumDrawnAhead() const;
     void setSurroundings(UniSimModelState& state) const;
-    void drawNormals(int firstSubstep, int number, std::vector<std::vector<OpenMM::Vec3>>& normals);
+    void drawNormals(
+            int firstSubstep, int number, int copies, std::vector<std::vector<OpenMM::Vec3>>& normals);
     void drawVelocities();
     void record(const Outcome& outcome);
     OpenMM::ContextImpl& context;
@@ -94,7 +119,9 @@ private:
     double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;
     int platformThreads;
-    bool passesBox, removesDrift, moved, positionsChecked;
+    bool passesBox, removesDrift, moved, positionsChecked, executing, usesForceMeans;
+    std::deque<Path> ahead; // of this jump and later ones, should this one be rejected
+    Conditions aheadConditions;
 };
 
 } // namespace UniSimPlugin

@@ -15,7 +15,7 @@ namespace UniSimPlugin {
 class UniSimModelMetadata {
 public:
     /** The newest format of model files that this version reads. */
-    static const int FORMAT_VERSION = 3;
+    static const int FORMAT_VERSION = 4;
     /**
      * Create an object without entries, for a file that is yet to be read.
      *
