@@ -125,6 +125,29 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         except openmm.OpenMMException as error:
             raise ModelDomainError(str(error)) from error
 
+    def setGuidanceSource(self, source: int) -> None:
+        """Set where guidance comes from, a `GuidanceSource` that the model file serves."""
+        try:
+            super().setGuidanceSource(source)
+        except openmm.OpenMMException as error:
+            raise ModelDomainError(str(error)) from error
+
+    def getGuidanceForceLimit(self) -> unit.Quantity:
+        """Largest length of a guiding force on a particle; 0: no limit."""
+        return super().getGuidanceForceLimit() * (unit.kilojoule_per_mole / unit.nanometer)
+
+    def setGuidanceForceLimit(self, limit: Any) -> None:
+        """Set the largest length of a guiding force, kJ/mol/nm or a Quantity; longer ones are shortened and counted."""
+        super().setGuidanceForceLimit(
+            in_unit(limit, unit.kilojoule_per_mole / unit.nanometer, "guidance force limit")
+        )
+
+    def setGuidanceForceGroups(self, groups: Any) -> None:
+        """Set which force groups guide: bit flags, or a set of their numbers as OpenMM's methods take it."""
+        if isinstance(groups, set | frozenset | list | tuple):
+            groups = sum(1 << int(group) for group in set(groups))
+        super().setGuidanceForceGroups(groups - 2**32 if groups >= 2**31 else groups)
+
     def getTimings(self) -> dict[str, float]:
         """Where the time of the jumps went since this integrator was made, or since `resetTimings`.
 

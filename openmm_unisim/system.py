@@ -319,6 +319,28 @@ def _make_native_gb(system: openmm.System) -> None:
     )
 
 
+def read_force(path: str | Path) -> openmm.Force:
+    """An OpenMM Force from the XML of `openmm.XmlSerializer`, such as a restraint.
+
+    Raises
+    ------
+    StructureError
+        If the file can't be read or holds no Force.
+    """
+    try:
+        found = openmm.XmlSerializer.deserialize(Path(path).read_text())
+    except Exception as error:  # OpenMM's parser and the file system raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StructureError(
+            f"'{path}' can't be read as a Force ({reason}); write it with openmm.XmlSerializer.serialize."
+        ) from error
+    if not isinstance(found, openmm.Force):
+        raise StructureError(
+            f"'{path}' holds a {type(found).__name__}, not a Force; give the XML of a Force."
+        )
+    return found
+
+
 def get_platform(name: str) -> openmm.Platform:
     """OpenMM platform by name.
 

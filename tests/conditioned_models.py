@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from openmm_unisim.export.conditioned import export_conditioned, save_conditioned, save_kernel
-from openmm_unisim.export.exporter import weights_sha256
+from openmm_unisim.export.exporter import change_metadata, weights_sha256
 from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from openmm_unisim.model.spread import SpreadHead
 
@@ -56,4 +56,26 @@ def write_tiny_guided_model(folder: Path, plain: bool = False) -> Path:
     }
     save_kernel(kernel, tiny_field(7), CONFIG, guidance, {"data": {}})
     export_conditioned(folder / "weights.safetensors", path, substeps=8, guidance=kernel, plain=plain)
+    return path
+
+
+def write_tiny_live_model(folder: Path, kernel: bool = True, plain: bool = False) -> Path:
+    """live.unisim.pt: trained in vacuum, served by OpenMM's forces and, with a kernel to obc2, by all sources."""
+    field = tiny_field(2)
+    spread = SpreadHead(CONFIG.place_width, TIME_CENTRES, generator=torch.Generator().manual_seed(3))
+    weights, path = folder / "vacuum.safetensors", folder / "live.unisim.pt"
+    save_conditioned(weights, field, spread, CONFIG, 20.0, PROTOCOL | {"environment": "vacuum"}, {"data": {}})
+    guidance = {
+        "alpha": 0.8,
+        "environment": "obc2",
+        "lag_time": 20.0,
+        "base_weights": weights_sha256(field),
+    }
+    learned = folder / "vacuum-kernel.safetensors"
+    save_kernel(learned, tiny_field(7), CONFIG, guidance, {"data": {}})
+    export_conditioned(
+        weights, path, substeps=8, guidance=learned if kernel else None, source="openmm", plain=plain
+    )
+    if not kernel:
+        change_metadata(path, path, {"guidance_alpha": 0.8})
     return path

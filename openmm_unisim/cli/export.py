@@ -80,6 +80,12 @@ def export(
         Path | None,
         typer.Option(help="Weights of a guidance kernel that was trained beside these (`train guidance`)."),
     ] = None,
+    guidance_source: Annotated[
+        str | None,
+        typer.Option(
+            help="Where guidance comes from unless told otherwise: none, learned, openmm, openmm+residual or resample."
+        ),
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Published form: strength of the kernel's guidance, 1.")
     ] = None,
@@ -96,7 +102,7 @@ def export(
     from ..export.published import export_published
     from ..model.checkpoint import read_header
 
-    conditioned = {"grid-power": grid_power, "covariance": covariance}
+    conditioned = {"grid-power": grid_power, "covariance": covariance, "guidance-source": guidance_source}
     published = {"alpha": alpha}
     if read_header(weights)[0].get("kind") == KIND:
         _refuse(published, "the conditioned form", weights)
@@ -104,7 +110,7 @@ def export(
             weights, output, substeps=20 if substeps is None else substeps,
             grid_power=2.5 if grid_power is None else grid_power, covariance=covariance or "group-wise", plain=plain,
             guidance=guidance,
-            lag_time=lag_time,
+            lag_time=lag_time, source=guidance_source,
         )  # fmt: skip
     else:
         _refuse(conditioned, "the published form", weights)
@@ -116,7 +122,10 @@ def export(
         f"{output}: lag {metadata.lag_time_ps:g} ps, {metadata.default_substeps} substeps, "
         f"weights {metadata.weights_sha256[:12]}"
         + (f", guided to {metadata.guidance_environment}" if metadata.guidance_environment else "")
+        + (f", guidance {metadata.guidance}" if guidance_source else "")
     )
+    if metadata.guidance_alpha == 0 and metadata.guidance not in ("none", "learned"):
+        print("Its strength is not calibrated yet: `openmm-unisim calibrate-guidance` stores one.")
 
 
 def _refuse(options: Mapping[str, object], form: str, weights: Path) -> None:

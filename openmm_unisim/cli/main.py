@@ -21,6 +21,7 @@ COMMANDS = (
     "parameterise",
     "train",
     "export",
+    "calibrate_guidance",
     "simulate",
     "replicas",
     "evaluate",

@@ -14,6 +14,7 @@ import typer
 from ..errors import DataError
 
 if TYPE_CHECKING:
+    from ..simulation.guidance_settings import GuidanceSettings
     from ..simulation.preparation import RunSettings
     from ..simulation.runner import RunObserver
 
@@ -73,6 +74,23 @@ def simulate(
         bool,
         typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
     ] = False,
+    guidance_source: Annotated[
+        str | None,
+        typer.Option(help="none, learned, openmm, openmm+residual or resample; the model's unless told."),
+    ] = None,
+    guidance_groups: Annotated[
+        str, typer.Option(help="Force groups that guide, such as 1,3; the solvent's, 1, unless told.")
+    ] = "",
+    resample: Annotated[
+        int, typer.Option(help="Guidance source resample: among how many jumps one is chosen; 8 unless told.")
+    ] = 0,
+    guidance_force: Annotated[
+        list[Path] | None,
+        typer.Option(help="XML of an OpenMM Force to be guided by, added in force group 2; may be repeated."),
+    ] = None,
+    guidance_force_limit: Annotated[
+        float, typer.Option(help="Longest guiding force on an atom, kJ/mol/nm; longer ones are cut. 0: none.")
+    ] = 0.0,
     parameters: Annotated[
         Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
     ] = Path("data/parameters"),
@@ -95,7 +113,8 @@ def simulate(
     input = _known(input, parameters)
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,
-        md_timing, checkpoint_interval, repair, guidance_scale, refine,
+        md_timing, checkpoint_interval, repair, guidance_scale,
+        _guidance(guidance_source, guidance_groups, resample, guidance_force, guidance_force_limit), refine,
     )  # fmt: skip
     if reference is not None:
         _check_reference(reference, settings)
@@ -111,6 +130,19 @@ def simulate(
     if report:
         write_report(output, reference or "auto")
         print(f"Report: {output / 'report.html'}")
+
+
+def _guidance(
+    source: str | None, groups: str, resampled: int, forces: list[Path] | None, limit: float
+) -> "GuidanceSettings":
+    from ..errors import ConfigError
+    from ..simulation.guidance_settings import GuidanceSettings
+
+    try:
+        numbers = tuple(int(text) for text in groups.split(",") if text.strip())
+    except ValueError as error:
+        raise ConfigError(f"--guidance-groups '{groups}' must be numbers such as 1,3.") from error
+    return GuidanceSettings(source, numbers, resampled, limit, tuple(str(path) for path in forces or []))
 
 
 def _known(input: str, parameters: Path) -> str:

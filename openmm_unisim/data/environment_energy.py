@@ -1,5 +1,7 @@
 """What another environment would add to the energy of stored frames: eps of the tilt (docs/theory.md, section 9)."""
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from ..system import ENVIRONMENTS, Molecule, create_system, get_platform, load_m
 from .molecule_list import listed
 from .molecule_source import load_entry
 
-__all__ = ["EnvironmentEnergy", "molecule_of_frames"]
+__all__ = ["EnvironmentEnergy", "ForceEnergy", "molecule_of_frames"]
 
 
 def molecule_of_frames(attributes: dict[str, Any], parameters: Path) -> Molecule:
@@ -89,6 +91,43 @@ class EnvironmentEnergy:
             raise NonFiniteError(
                 f"Frame {int(np.argmin(np.isfinite(energies)))} of '{self.molecule.name}' has no finite energy in "
                 f"environment '{self.target}'; look at the file."
+            )
+        return energies
+
+
+class ForceEnergy:
+    """W of single Forces, such as a restraint or a field, alone on a molecule's particles.
+
+    Parameters
+    ----------
+    molecule : Molecule
+    forces : sequence of openmm.Force
+    platform : str
+        OpenMM's name.
+    """
+
+    def __init__(
+        self, molecule: Molecule, forces: Sequence[openmm.Force], platform: str = "Reference"
+    ) -> None:
+        system = openmm.System()
+        for _ in molecule.atomic_numbers:
+            system.addParticle(1.0)
+        for force in forces:
+            system.addForce(copy.deepcopy(force))
+        self.molecule = molecule
+        self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), get_platform(platform))
+
+    def __call__(self, positions: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Energies of frames, shape (n_frames,), kJ/mol; `positions`, shape (n_frames, n_atoms, 3), in nm."""
+        energies = np.empty(len(positions))
+        for k, frame in enumerate(positions):
+            self._context.setPositions(frame.astype(np.float64))
+            found = self._context.getState(energy=True).getPotentialEnergy()
+            energies[k] = found.value_in_unit(unit.kilojoule_per_mole)
+        if not np.isfinite(energies).all():
+            raise NonFiniteError(
+                f"Frame {int(np.argmin(np.isfinite(energies)))} of '{self.molecule.name}' has no finite energy in the "
+                "given forces; look at the file and at the forces."
             )
         return energies
 

@@ -4,10 +4,11 @@ The weights file (safetensors) holds the field, its variance head and, in its he
 training data. It is the exchange format; the model file is built from it (docs/decisions).
 """
 
+import copy
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -17,10 +18,12 @@ from ..elements import hill_formula
 from ..errors import CheckpointError, ConfigError
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
+from ..model.fused import use_fused
 from ..model.inference_pairs import PAIRS_FROM
 from ..model.spread import SpreadHead
 from .exporter import save_model_file, weights_sha256
-from .metadata import PACKAGE_SUFFIX, ModelMetadata
+from .live import LiveJump
+from .metadata import GUIDANCE_SOURCES, PACKAGE_SUFFIX, GuidanceName, ModelMetadata
 from .packed import PackedJump
 from .scripted import MOST_SUBSTEPS, ConditionedJump
 
@@ -128,6 +131,7 @@ def export_conditioned(
     covariance: str = "group-wise",
     plain: bool = False,
     lag_time: float | None = None,
+    source: str | None = None,
 ) -> ModelMetadata:
     """Write the model file of a weights file.
 
@@ -147,6 +151,9 @@ def export_conditioned(
         plugin is not built.
     lag_time : float, ps, optional
         One of those that the weights were trained for; needed where there are several.
+    source : str, optional
+        Where guidance comes from unless told otherwise (`GUIDANCE_SOURCES`): by default the kernel, if there is one.
+        With "openmm" or "openmm+residual" the file holds the field a second time, in a form with derivatives.
     """
     if covariance not in ("group-wise", "isotropic"):
         raise ConfigError(f"covariance = '{covariance}' is unknown; choose group-wise or isotropic.")
@@ -171,19 +178,60 @@ def export_conditioned(
         field, spread, lag, grid_power, covariance == "group-wise", torch.tensor(elements), kernel
     )
     digest = weights_sha256(module)
-    if operators_are_built() and not plain:
-        module = PackedJump(module, _is_of_one_small_molecule(protocol))
-    metadata = _metadata(extra, lag, field, elements, substeps, digest, guided)
+    sources = _sources(source, kernel is not None)
+    exported = _assembled(
+        module, sources.live, operators_are_built() and not plain, _is_of_one_small_molecule(protocol)
+    )
+    metadata = _metadata(extra, lag, field, elements, substeps, digest, guided, sources)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
 
-        return save_package(module, metadata, output)
-    return save_model_file(module, metadata, output)
+        return save_package(cast(ConditionedJump, exported), metadata, output)  # refuses what isn't one
+    return save_model_file(exported, metadata, output)
+
+
+def _assembled(jump: ConditionedJump, live: bool, fused: bool, few_atoms: bool) -> nn.Module:
+    """The module to write: packed if `fused`, with derivatives if `live`."""
+    if not live:
+        return PackedJump(jump, few_atoms) if fused else jump
+    differentiable = copy.deepcopy(jump.field)
+    if fused:
+        jump = PackedJump(jump, few_atoms)
+        use_fused(differentiable, True)
+    return LiveJump(jump, differentiable)
+
+
+class _Sources(NamedTuple):
+    """What guides unless told otherwise, and all that can be told."""
+
+    default: GuidanceName
+    offered: tuple[GuidanceName, ...]
+
+    @property
+    def live(self) -> bool:
+        """Whether OpenMM's forces may be wanted."""
+        return "openmm" in self.offered
+
+
+def _sources(wanted: str | None, has_kernel: bool) -> _Sources:
+    """Sources of a file for which `wanted` was asked."""
+    name = wanted or ("learned" if has_kernel else "none")
+    default = next((known for known in GUIDANCE_SOURCES if known == name), None)
+    if default is None:
+        raise ConfigError(
+            f"guidance source '{name}' is unknown; choose one of {', '.join(GUIDANCE_SOURCES)}."
+        )
+    if default in ("learned", "openmm+residual") and not has_kernel:
+        raise ConfigError(f"The guidance source {default} needs a kernel; give its weights with --guidance.")
+    offered: tuple[GuidanceName, ...] = ("learned",) if has_kernel else ()
+    if default in ("openmm", "openmm+residual"):
+        offered += ("openmm", "openmm+residual") if has_kernel else ("openmm",)
+    return _Sources(default, offered)
 
 
 def _metadata(
     extra: dict[str, Any], lag: float, field: ConditionedField, elements: list[int], substeps: int, digest: str,
-    guided: dict[str, Any] | None,
+    guided: dict[str, Any] | None, sources: _Sources,
 ) -> ModelMetadata:  # fmt: skip
     protocol = extra["protocol"]
     temperature = float(protocol["temperature_K"])
@@ -195,8 +243,10 @@ def _metadata(
         default_substeps=substeps, environment=protocol["environment"], force_field=protocol["force_field"],
         constraints=protocol.get("constraints", "none"), masses=_masses(protocol),
         friction=protocol["friction_per_ps"], rigid_motion_removed=True, guidance_alpha=alpha,
-        guidance="none" if guided is None else "learned", forces_required=False,
-        default_guidance_scale=0.0 if guided is None else 1.0, guidance_environment=target, scalar_type="float32",
+        guidance=sources.default, guidance_sources=sources.offered,
+        forces_required=sources.default in ("openmm", "openmm+residual"),
+        default_guidance_scale=0.0 if sources.default == "none" else 1.0, guidance_environment=target,
+        scalar_type="float32",
         weights_sha256=digest, training_data=_training_data(protocol, extra["record"]), license="MIT",
     )  # fmt: skip
 

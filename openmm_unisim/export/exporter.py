@@ -14,12 +14,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import OutputError
+from ..errors import ModelFileError, OutputError
 from ..provenance import source_commit
-from .metadata import OPERATORS_VERSION, ModelMetadata
+from .metadata import OPERATORS_VERSION, ModelMetadata, read_metadata
 
 __all__ = [
     "CONTRACT_METHODS",
+    "change_metadata",
     "quiet_torchscript",
     "save_model_file",
     "weights_sha256",
@@ -88,13 +89,48 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
     with quiet_torchscript():
         scripted = torch.jit.script(module.eval())
         kept = [name for name in CONTRACT_METHODS if hasattr(scripted, name)]
-        frozen = torch.jit.freeze(scripted, preserved_attrs=kept)
+        # Freezing writes out every call, which makes loading slow where methods share much; it comes after loading.
+        frozen = scripted if full.differentiates else torch.jit.freeze(scripted, preserved_attrs=kept)
         if any(_OPERATOR in str(getattr(frozen, name).inlined_graph) for name in kept):
             needed = {"operators": OPERATORS_VERSION, "format_version": _FUSED_FORMAT}
             full = full.model_copy(update=needed)
         content = frozen.save_to_buffer(_extra_files=full.to_strings())
     write_with_checksum(path, content)
     return full
+
+
+def change_metadata(path: Path, output: Path, changes: dict[str, object]) -> ModelMetadata:
+    """Copy a TorchScript model file with other metadata; code and weights stay as they are.
+
+    Parameters
+    ----------
+    path, output : Path
+        May be the same. A sidecar of checksums is written, too.
+    changes : dict
+        Fields of `ModelMetadata`.
+
+    Returns
+    -------
+    ModelMetadata
+        As written.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is a package, or can't be read.
+    """
+    metadata = read_metadata(path)
+    if metadata.container != "torchscript":
+        raise ModelFileError(
+            f"{path} is a package of machine code, whose metadata are fixed when it is compiled; change the .unisim.pt "
+            "file, or the weights' export, instead."
+        )
+    changed = ModelMetadata.model_validate(metadata.model_dump() | changes)
+    with quiet_torchscript():
+        module = torch.jit.load(str(path))
+        content = module.save_to_buffer(_extra_files=changed.to_strings())
+    write_with_checksum(output, content)
+    return changed
 
 
 def write_with_checksum(path: Path, content: bytes) -> None:

@@ -19,9 +19,40 @@ __all__ = ["MODEL_ERRORS", "argument_names", "last_line", "load_model_file"]
 MODEL_ERRORS = (RuntimeError, torch.jit.Error)  # what an eager and a scripted module raise
 
 
+class SteadyModule:
+    """A scripted module that differentiates within: each call runs it as it is written.
+
+    TorchScript's executor would watch the first call of a graph with derivatives and rewrite it for later ones, which
+    then differ in the last digits; so a resumed run would differ from an uninterrupted one.
+
+    Parameters
+    ----------
+    module : torch.jit.ScriptModule
+    """
+
+    def __init__(self, module: torch.jit.ScriptModule) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return SteadyMethod(getattr(self._module, name))
+
+
+class SteadyMethod:
+    """A method of a `SteadyModule`."""
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+        self.schema = method.schema
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the scripted method returns."""
+        with torch.jit.optimized_execution(False):
+            return self._method(*args, **kwargs)
+
+
 def load_model_file(
     path: str | Path, device: str | torch.device = "cpu", sha256: str | None = None
-) -> tuple[torch.jit.ScriptModule | PackagedModel, ModelMetadata]:
+) -> tuple[torch.jit.ScriptModule | SteadyModule | PackagedModel, ModelMetadata]:
     """Load a model file of either container for use from Python, after a check of its metadata and its checksums.
 
     Parameters
@@ -52,7 +83,8 @@ def load_model_file(
                 f"Model file {path} is compiled for the CPU, not for {device}; export a .unisim.pt file with --plain."
             )
         return load_package(Path(path), metadata), metadata
-    return _load_torchscript(path, metadata, device), metadata
+    module = _load_torchscript(path, metadata, device)
+    return SteadyModule(module) if metadata.differentiates else module, metadata
 
 
 def _load_torchscript(
@@ -78,6 +110,6 @@ def last_line(error: BaseException) -> str:
 
 def argument_names(method: Any) -> list[str]:
     """Names of the arguments that a method of a module declares, scripted or not, in their order."""
-    if isinstance(method, torch._C.ScriptMethod):
+    if isinstance(method, torch._C.ScriptMethod | SteadyMethod):
         return [argument.name for argument in method.schema.arguments if argument.name != "self"]
     return list(inspect.signature(method).parameters)

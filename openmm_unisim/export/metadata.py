@@ -19,6 +19,7 @@ from ..errors import ModelFileError
 
 __all__ = [
     "FORMAT_VERSION",
+    "GUIDANCE_SOURCES",
     "OPERATORS_VERSION",
     "PACKAGE_SUFFIX",
     "ModelMetadata",
@@ -30,7 +31,21 @@ FORMAT_VERSION = (
     3  # 2: calls fused operators, 3: AOTInductor package; older versions refuse them by their number
 )
 OPERATORS_VERSION = 3  # of the fused operators, `getOperatorsVersion` of the plugin
-_OPTIONAL = ("operators", "container", "processor", "guidance_environment")  # keys that older files lack
+_OPTIONAL = (  # keys that older files lack
+    "operators",
+    "container",
+    "processor",
+    "guidance_environment",
+    "guidance_sources",
+)
+GuidanceName = Literal["none", "learned", "openmm", "openmm+residual", "resample"]
+GUIDANCE_SOURCES: tuple[GuidanceName, ...] = (  # in the order of UniSimIntegrator.GuidanceSource
+    "none",
+    "learned",
+    "openmm",
+    "openmm+residual",
+    "resample",
+)
 _GRID = "time_grid_"  # of a package: one entry for each number of substeps that it offers
 PACKAGE_SUFFIX = ".pt2"
 MAX_VALUE_BYTES = 64 * 1024  # of one metadata entry
@@ -76,7 +91,10 @@ class ModelMetadata(BaseModel):
     friction: float = Field(ge=0)  # 1/ps
     rigid_motion_removed: bool
     guidance_alpha: float = Field(ge=0)
-    guidance: Literal["none", "learned", "openmm", "openmm+residual", "resample"]
+    guidance: GuidanceName  # the source unless another one is chosen
+    guidance_sources: tuple[
+        GuidanceName, ...
+    ] = ()  # all that the module can be told to use; empty: `guidance`
     guidance_environment: str = ""  # of learned guidance: where it leads; empty: unknown, or no guidance
     forces_required: bool
     default_guidance_scale: float = Field(ge=0)
@@ -87,10 +105,10 @@ class ModelMetadata(BaseModel):
     training_data: str = Field(min_length=1)
     license: str = Field(min_length=1)
 
-    @field_validator("temperature_range_K", "elements", mode="before")
+    @field_validator("temperature_range_K", "elements", "guidance_sources", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return value.split(",") if isinstance(value, str) else value
+        return [item for item in value.split(",") if item] if isinstance(value, str) else value
 
     @field_validator("elements")
     @classmethod
@@ -117,12 +135,30 @@ class ModelMetadata(BaseModel):
             raise ValueError(f"container {self.container} doesn't go with processor {self.processor!r}")
         if self.forces_required and not self.guidance.startswith("openmm"):
             raise ValueError(f"forces_required is true, but guidance is {self.guidance!r}")
+        if self.guidance_sources and self.guidance not in (*self.guidance_sources, "none", "resample"):
+            raise ValueError(
+                f"guidance is {self.guidance!r}, which isn't among the sources {self.guidance_sources}"
+            )
         return self
 
-    def sampled_environment(self, guidance_scale: float | None = None) -> str:
-        """Environment that jumps lead to: the data's, or where guidance leads (at the default scale if None)."""
-        scale = self.default_guidance_scale if guidance_scale is None else guidance_scale
-        return (self.guidance_environment if scale > 0 else "") or self.environment
+    @property
+    def differentiates(self) -> bool:
+        """Whether the module takes derivatives by positions itself."""
+        return bool({"openmm", "openmm+residual"} & set(self.guidance_sources))
+
+    @property
+    def served_sources(self) -> tuple[GuidanceName, ...]:
+        """Sources of guidance that can be chosen: none and resampling need nothing of the module."""
+        own = self.guidance_sources or (self.guidance,)
+        return tuple(name for name in GUIDANCE_SOURCES if name in (*own, "none", "resample"))
+
+    def sampled_environment(self, guidance_scale: float | None = None, source: str | None = None) -> str:
+        """Environment that jumps lead to: the data's, or where guidance leads (the file's own if None)."""
+        told = source is not None and self.guidance == "none"  # then the strength is 1 unless told
+        default = 1.0 if told else self.default_guidance_scale
+        scale = default if guidance_scale is None else guidance_scale
+        guided = scale > 0 and (source or self.guidance) != "none"
+        return (self.guidance_environment if guided else "") or self.environment
 
     def to_strings(self) -> dict[str, str]:
         """The flat dictionary that goes into the file: one UTF-8 string per key."""

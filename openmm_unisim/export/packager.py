@@ -115,7 +115,11 @@ def save_package(jump: ConditionedJump, metadata: ModelMetadata, path: str | Pat
     """
     path = Path(path)
     check_can_package()
-    if metadata.guidance != "none" or metadata.scalar_type != "float32":
+    if (
+        metadata.guidance not in ("none", "resample")
+        or metadata.guidance_sources
+        or metadata.scalar_type != "float32"
+    ):
         raise ModelFileError(
             f"Packages hold float32 models without guidance, not {metadata.scalar_type} with guidance "
             f"{metadata.guidance}; write a .unisim.pt file."

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..units import BOLTZMANN
-from .metadata import ModelMetadata
+from .metadata import GUIDANCE_SOURCES, ModelMetadata
 
 __all__ = ["ChainMolecule", "Probe", "chain_molecule", "random_rotation"]
 
@@ -132,6 +132,9 @@ class Probe:
             "kT": BOLTZMANN * self._metadata.training_temperature_K,
             "forces": empty if forces is None else forces,
             "guidance_scale": self._metadata.default_guidance_scale,
+            "guidance_alpha": self._metadata.guidance_alpha
+            or 1.0,  # not calibrated yet: any strength will do
+            "guidance_source": GUIDANCE_SOURCES.index(self._metadata.guidance),
             "box_vectors": box if self._metadata.periodic else empty,
             "noise": self._noise,
         }

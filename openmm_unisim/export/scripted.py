@@ -121,19 +121,30 @@ class ConditionedJump(nn.Module):
 
     def law(
         self, positions: Tensor, initial_positions: Tensor, atomic_numbers: Tensor, bonds: Tensor, t: Tensor,
-        t_next: Tensor, guidance_scale: float,
+        t_next: Tensor, guidance_scale: float, given: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Tensor]:  # fmt: skip
         """Mean (n_copies, n_atoms, 3) and Cholesky factor of the covariance of the substep, angstrom, double.
 
-        `check` must have passed the elements.
+        `check` must have passed the elements. `given`, if there is one, is the end point (angstrom) to head for.
         """
         z_index = self.element_index.lookup[atomic_numbers]
         adjacency, distance, restrained = self.topology(bonds, atomic_numbers.size(0))
         x, x0 = positions * self.angstrom, initial_positions * self.angstrom
         place, reference = self.field.describe(z_index, adjacency.to(x.dtype), distance)
-        end = self.end_point(
-            x, x0, t.to(x.dtype), z_index, adjacency.to(x.dtype), distance, place, reference, guidance_scale
-        )
+        if given is None:
+            end = self.end_point(
+                x,
+                x0,
+                t.to(x.dtype),
+                z_index,
+                adjacency.to(x.dtype),
+                distance,
+                place,
+                reference,
+                guidance_scale,
+            )
+        else:
+            end = given
         t, t_next = t.double(), t_next.double()
         mean = step_mean(x, end, t, t_next)
         if self.group_wise:

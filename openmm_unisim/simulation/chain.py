@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ConfigError, NonFiniteError
+from ..errors import ConfigError, ModelDomainError, NonFiniteError
 from .exactness import PathMetropolis
-from .noise import acceptance_uniform, standard_normals
+from .guidance import draw_proposal
+from .noise import acceptance_uniform
 from .reference import ReferenceJump
 
 __all__ = ["ChainFrame", "JumpChain"]
@@ -74,6 +75,11 @@ class JumpChain:
             raise ConfigError(
                 f"Positions have the shape {self.positions.shape}; (n_copies, n_atoms, 3) is needed."
             )
+        if acceptance is not None and jump.resampling is not None:
+            raise ModelDomainError(
+                "A jump that is chosen among several has no density that can be computed, so resampling can't be "
+                "combined with Metropolis acceptance; use another guidance source."
+            )
         self._seeds = seed + np.arange(len(self.positions))
         self._acceptance = acceptance
         self._energy = (
@@ -90,12 +96,8 @@ class JumpChain:
         for _ in range(n_jumps):
             yield self._jump_once()
 
-    def _noise(self) -> NDArray[np.float64]:
-        substeps, atoms = np.arange(self.jump.n_substeps)[:, None, None], np.arange(self.jump.n_atoms)
-        return standard_normals(self._seeds[None, :, None], self.step, substeps, atoms)
-
     def _jump_once(self) -> ChainFrame:
-        proposal = self.jump.propose(self.positions, self._noise())
+        proposal = draw_proposal(self.jump, self.positions, self._seeds, self.step)
         if self._acceptance is None:
             accepted, log_a = proposal.finite, np.where(proposal.finite, 0.0, np.nan)
         else:

@@ -8,11 +8,12 @@ __all__ = ["CounterReader", "JumpOutcome"]
 
 @dataclass(frozen=True)
 class JumpOutcome:
-    """Jumps since the last look: how many were `accepted`, how many were `nan`, and the last ln a."""
+    """Jumps since the last look: how many were `accepted`, how many `nan`, the last ln a, and forces `clipped`."""
 
     accepted: int
     nan: int
     log_acceptance: float
+    clipped: int = 0
 
 
 class CounterReader:
@@ -26,18 +27,24 @@ class CounterReader:
 
     def __init__(self, integrator: Any):
         self._integrator = integrator
-        self._accepted, self._nan = self._read()
+        self._accepted, self._nan, self._clipped = self._read()
 
-    def _read(self) -> tuple[int, int]:
-        return int(self._integrator.getNumAccepted()), int(self._integrator.getNumNaN())
+    def _read(self) -> tuple[int, int, int]:
+        integrator = self._integrator
+        return (
+            int(integrator.getNumAccepted()),
+            int(integrator.getNumNaN()),
+            int(integrator.getNumClipped()),
+        )
 
     def since_last(self) -> JumpOutcome:
         """Differences since the last call."""
-        accepted, nan = self._read()
+        accepted, nan, clipped = self._read()
         outcome = JumpOutcome(
             accepted - self._accepted,
             nan - self._nan,
             float(self._integrator.getLastLogAcceptance()),
+            clipped - self._clipped,
         )
-        self._accepted, self._nan = accepted, nan
+        self._accepted, self._nan, self._clipped = accepted, nan, clipped
         return outcome

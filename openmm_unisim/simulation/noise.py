@@ -25,10 +25,13 @@ from ..errors import ConfigError
 
 __all__ = [
     "ACCEPTANCE",
+    "RESAMPLING",
     "SUBSTEP_NOISE",
     "VELOCITIES",
     "acceptance_uniform",
+    "candidate_stream",
     "philox4x32",
+    "resampling_uniform",
     "standard_normals",
     "uniforms",
 ]
@@ -36,6 +39,8 @@ __all__ = [
 SUBSTEP_NOISE = 0
 VELOCITIES = 1
 ACCEPTANCE = 2
+RESAMPLING = 3
+FIRST_CANDIDATE = 0x10000
 
 _WORD = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
@@ -88,7 +93,7 @@ def standard_normals(
     substep, particle : int or array_like of int
         Broadcast with each other and with `seed`.
     stream : int
-        SUBSTEP_NOISE or VELOCITIES.
+        SUBSTEP_NOISE, VELOCITIES, or `candidate_stream`.
 
     Returns
     -------
@@ -109,6 +114,18 @@ def acceptance_uniform(seed: ArrayLike, step: int) -> NDArray[np.float64]:
     seeds = _words(seed, "seed", wrap=True)
     zero = np.zeros_like(seeds)
     return uniforms(philox4x32(_counter(zero, zero, step), _key(seeds, ACCEPTANCE)))[..., 0]
+
+
+def resampling_uniform(seed: ArrayLike, step: int) -> NDArray[np.float64]:
+    """The uniform number in (0, 1) that chooses among several jumps; the shape of `seed`."""
+    seeds = _words(seed, "seed", wrap=True)
+    zero = np.zeros_like(seeds)
+    return uniforms(philox4x32(_counter(zero, zero, step), _key(seeds, RESAMPLING)))[..., 0]
+
+
+def candidate_stream(candidate: int) -> int:
+    """Stream of the substeps of one of several jumps from one start; the first has that of a jump alone."""
+    return SUBSTEP_NOISE if candidate == 0 else FIRST_CANDIDATE + candidate
 
 
 def _radius(uniform: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,11 +11,12 @@ import openmm
 
 from ..elements import hill_formula
 from ..errors import ConfigError
-from ..export.metadata import ModelMetadata, read_metadata
+from ..export.metadata import GUIDANCE_SOURCES, GuidanceName, ModelMetadata, read_metadata
 from ..pretrained.registry import resolve_model
 from ..provenance import sha256_of_file
 from ..repair import repair_structure
 from ..system import ENVIRONMENTS, HYDROGEN_MASS, Molecule, get_platform, load_molecule
+from .guidance_settings import GuidanceSettings
 from .quality import check_policy
 from .refinement import RestrainedRefinement
 from .relaxation import SMALL_MOLECULE, MDProtocol
@@ -59,6 +60,8 @@ class RunSettings:
         Complete a PDB or mmCIF file first (`repair_structure`).
     guidance_scale : float or None
         Strength of the model's guidance, 0 for none; None is the model's default.
+    guidance : GuidanceSettings
+        Where guidance comes from, and what belongs to it.
     refine : bool
         Minimise after each jump, held by a restraint (`openmm_unisim.simulation.refinement`).
     """
@@ -78,6 +81,7 @@ class RunSettings:
     checkpoint_interval: int = 100
     repair: bool = False
     guidance_scale: float | None = None
+    guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
     refine: bool = False
 
     def check(self) -> None:
@@ -149,15 +153,17 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     settings.check()
     model_path = Path(resolve_model(settings.model))
     metadata = read_metadata(model_path)
+    source = settings.guidance.check(metadata)
     molecule = load_input(settings)
     warnings: list[str] = []
-    protocol = _protocol(settings, metadata, warnings)
+    protocol = _protocol(settings, metadata, source, warnings)
     seeds = derive_seeds(settings.seed)
-    integrator = _integrator(settings, molecule, model_path, protocol.temperature_K, seeds[2])
+    integrator = _integrator(settings, molecule, model_path, protocol.temperature_K, seeds[2], source)
     platform = settings.platform or ("Reference" if len(molecule.positions) < SMALL_MOLECULE else "CPU")
     get_platform(platform)
     _warn_of_another_molecule(molecule, metadata, warnings)
     system = protocol.system(molecule)
+    settings.guidance.apply(integrator, system, source)
     refinement = _refinement(settings, molecule, system, warnings)
     substeps = settings.substeps or metadata.default_substeps
     identity = _identity(settings, molecule, model_path, protocol, platform, substeps)
@@ -192,9 +198,13 @@ def _warn_of_another_molecule(molecule: Molecule, metadata: ModelMetadata, warni
         )
 
 
-def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str]) -> MDProtocol:
+def _protocol(
+    settings: RunSettings, metadata: ModelMetadata, source: GuidanceName, warnings: list[str]
+) -> MDProtocol:
     temperature = metadata.training_temperature_K if settings.temperature is None else settings.temperature
-    sampled = metadata.sampled_environment(settings.guidance_scale)
+    sampled = metadata.sampled_environment(settings.guidance_scale, source)
+    if settings.guidance.forces or sampled not in ENVIRONMENTS:
+        sampled = metadata.environment  # guided to forces of the user's
     environment = settings.environment or sampled
     if environment not in ENVIRONMENTS:
         raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
@@ -219,7 +229,12 @@ def _protocol(settings: RunSettings, metadata: ModelMetadata, warnings: list[str
 
 
 def _integrator(
-    settings: RunSettings, molecule: Molecule, model_path: Path, temperature: float, seed: int
+    settings: RunSettings,
+    molecule: Molecule,
+    model_path: Path,
+    temperature: float,
+    seed: int,
+    source: GuidanceName,
 ) -> Any:
     """The integrator, which checks elements, hydrogens, temperature and substeps against the model."""
     from ..integrator import UniSimIntegrator  # loads the compiled plugin and torch
@@ -227,6 +242,7 @@ def _integrator(
     integrator = UniSimIntegrator(
         model_path, molecule.topology, temperature, numSubsteps=settings.substeps, randomNumberSeed=seed
     )
+    integrator.setGuidanceSource(GUIDANCE_SOURCES.index(source))
     if settings.guidance_scale is not None:
         integrator.setGuidanceScale(settings.guidance_scale)
     return integrator
@@ -254,17 +270,21 @@ def _identity(
     asked = {} if settings.guidance_scale is None else {"guidance_scale": settings.guidance_scale}
     if settings.refine:
         asked["refine"] = True
-    return asked | {
-        "input": input_hash(settings.input, molecule),
-        "model": sha256_of_file(model_path),
-        "environment": protocol.environment,
-        "temperature": protocol.temperature_K,
-        "substeps": substeps,
-        "seed": settings.seed,
-        "platform": platform,
-        "policy": settings.policy,
-        "thermalise": settings.thermalise_ps,
-    }
+    return (
+        asked
+        | settings.guidance.identity()
+        | {
+            "input": input_hash(settings.input, molecule),
+            "model": sha256_of_file(model_path),
+            "environment": protocol.environment,
+            "temperature": protocol.temperature_K,
+            "substeps": substeps,
+            "seed": settings.seed,
+            "platform": platform,
+            "policy": settings.policy,
+            "thermalise": settings.thermalise_ps,
+        }
+    )
 
 
 def input_hash(source: str, molecule: Molecule) -> str:

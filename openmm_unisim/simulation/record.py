@@ -15,8 +15,8 @@ seeds           the three seeds derived from the one given
 md              thermalisation, run_well: protocol and ns/day of the MD before the jumps and of MD run well
                 (`relaxation.time_md_run_well`), the latter by platform and at its fastest
 jumps           done, accepted, rejected, wall_s and cpu_s (of the whole loop), jumps_per_s, ns_per_day
-                (model time), counts of broken proposals before any rejection (`quality.QualityCounts`), with
-                --refine those of refinements (`refinement.RefinementCounts`)
+                (model time), clipped_forces where a limit is set, counts of broken proposals before any rejection
+                (`quality.QualityCounts`), with --refine those of refinements (`refinement.RefinementCounts`)
 warnings        sentences shown to the user
 resumed         jump numbers at which the run was continued
 provenance      commit, versions, machine, command

@@ -28,8 +28,9 @@ from torch import Tensor
 from ..elements import check_elements
 from ..errors import ConfigError, ModelDomainError, ModelFileError, NonFiniteError
 from ..export.loader import MODEL_ERRORS, argument_names, last_line, load_model_file
-from ..export.metadata import ModelMetadata
+from ..export.metadata import GUIDANCE_SOURCES, ModelMetadata
 from ..units import BOLTZMANN
+from .guidance import Resampling, check_calibrated, choose_source, clip_forces
 
 __all__ = ["ForceFunction", "Proposal", "ReferenceJump"]
 
@@ -81,8 +82,14 @@ class ReferenceJump:
         0: the model's default.
     guidance_scale : float, optional
         The model's default unless given; 0 switches guidance off.
+    guidance_source : str, optional
+        One of `GUIDANCE_SOURCES` that the model serves; the model's own unless given.
     forces : callable, optional
         (m, n_atoms, 3) nm to (m, n_atoms, 3) kJ/mol/nm: OpenMM's forces, for models guided by them.
+    force_limit : float
+        Largest length of such a force, kJ/mol/nm; longer ones are shortened and counted. 0: none.
+    resampling : Resampling, optional
+        Needed where the source is "resample".
     box_vectors : array_like, shape (3, 3), nm, optional
     device : str or torch.device
     exact : bool
@@ -100,7 +107,10 @@ class ReferenceJump:
         temperature: float | None = None,
         n_substeps: int = 0,
         guidance_scale: float | None = None,
+        guidance_source: str | None = None,
         forces: ForceFunction | None = None,
+        force_limit: float = 0.0,
+        resampling: Resampling | None = None,
         box_vectors: ArrayLike | None = None,
         device: str | torch.device = "cpu",
         exact: bool = False,
@@ -116,8 +126,13 @@ class ReferenceJump:
         self.metadata, self.device = metadata, torch.device(device)
         self.scalar_type = torch.float64 if metadata.scalar_type == "float64" else torch.float32
         self.temperature = self._checked_temperature(temperature, exact)
-        self.guidance_scale = self._checked_guidance(guidance_scale, forces)
-        self.forces = forces
+        self.source = choose_source(metadata, guidance_source)
+        self.chosen_scale = self._checked_guidance(guidance_scale, guidance_source is not None, forces)
+        self.guidance_scale = (
+            0.0 if self.source in ("none", "resample") else self.chosen_scale
+        )  # for the module
+        self.resampling = self._checked_resampling(resampling)
+        self.forces, self.force_limit, self.clipped = forces, force_limit, 0
         self.n_atoms = len(atomic_numbers)
         self._fixed = self._fixed_arguments(atomic_numbers, bonds, box_vectors)
         self.times = self._time_grid(n_substeps or metadata.default_substeps)
@@ -218,7 +233,7 @@ class ReferenceJump:
         times = torch.zeros((len(x), 2), dtype=torch.float64, device=self.device)
         times[:, 0], times[:, 1] = grid[k].to(self.device), grid[k + 1].to(self.device)
         state = dict(self._fixed, positions=x, initial_positions=x0, t=times[:, 0], t_next=times[:, 1])
-        if self.metadata.forces_required and self.guidance_scale > 0:
+        if self._wants_forces(self.guidance_scale):
             points = self._call("guidance_points", **state)
             if points.numel():
                 state["forces"] = self._forces_at(points, centroid)
@@ -231,7 +246,8 @@ class ReferenceJump:
         finite = (points.abs() < MAX_COORDINATE).all(dim=2).all(dim=1).cpu().numpy()
         values = np.full_like(absolute, np.nan)
         if finite.any():
-            values[finite] = self.forces(absolute[finite])
+            values[finite], clipped = clip_forces(self.forces(absolute[finite]), self.force_limit)
+            self.clipped += clipped
         return torch.as_tensor(values).to(self.device, self.scalar_type)
 
     def _call(self, method: str, **arguments: Any) -> Any:
@@ -274,6 +290,8 @@ class ReferenceJump:
             "kT": BOLTZMANN * self.temperature,
             "forces": torch.zeros(0, dtype=self.scalar_type, device=self.device),
             "guidance_scale": self.guidance_scale,
+            "guidance_alpha": self.metadata.guidance_alpha,
+            "guidance_source": 0 if self.guidance_scale == 0.0 else GUIDANCE_SOURCES.index(self.source),
             "box_vectors": torch.as_tensor(box).to(self.device, self.scalar_type),
         }
 
@@ -288,17 +306,29 @@ class ReferenceJump:
         warnings.warn(message, stacklevel=3)
         return value
 
-    def _checked_guidance(self, scale: float | None, forces: ForceFunction | None) -> float:
-        value = self.metadata.default_guidance_scale if scale is None else float(scale)
+    def _wants_forces(self, scale: float) -> bool:
+        return self.source.startswith("openmm") and scale > 0
+
+    def _checked_resampling(self, resampling: Resampling | None) -> Resampling | None:
+        """What chooses among jumps, if anything does."""
+        if self.source != "resample" or self.chosen_scale == 0:
+            return None
+        if resampling is None:
+            raise ConfigError("Resampling needs the environment's energy; give `resampling`.")
+        return resampling
+
+    def _checked_guidance(self, scale: float | None, told: bool, forces: ForceFunction | None) -> float:
+        default = self.metadata.default_guidance_scale
+        if told and self.metadata.guidance == "none":
+            default = 1.0
+        value = default if scale is None else float(scale)
         if not value >= 0:
             raise ConfigError(f"guidance_scale = {value} is negative; 0 is off, 1 the calibrated strength.")
-        if value > 0 and self.metadata.guidance == "none":
+        if value > 0 and not told and self.metadata.guidance == "none":
             raise ModelDomainError(f"guidance_scale = {value}, but this model has no guidance; set it to 0.")
-        if value > 0 and self.metadata.guidance == "resample":
-            raise ModelDomainError(
-                "Guidance by resampling end points isn't built yet; set guidance_scale to 0."
-            )
-        if value > 0 and self.metadata.forces_required and forces is None:
+        if value > 0 and (self._wants_forces(value) or self.source == "resample"):
+            check_calibrated(self.metadata, self.source)
+        if self._wants_forces(value) and forces is None:
             raise ConfigError("This model is guided by OpenMM's forces; give `forces` or guidance_scale = 0.")
         return value
 

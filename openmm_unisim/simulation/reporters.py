@@ -12,6 +12,7 @@ max_bond_deviation_nm    largest |bond - equilibrium length| of the proposal, nm
 chirality_flips          stereocentres of the proposal that changed handedness
 clashes                  clashing atom pairs of the proposal
 nan                      1 if the proposal, or its energy, was not finite
+clipped_forces           guiding forces that were shortened to a limit; 0 where there is none
 wall_s                   wall time of this jump, s
 =======================  =================================================================================
 
@@ -47,6 +48,7 @@ class JumpRecord:
     chirality_flips: int
     clashes: int
     nan: int
+    clipped_forces: int
     wall_s: float
 
     @classmethod
@@ -56,11 +58,21 @@ class JumpRecord:
         """A row from its parts; `quality` is that of the proposal."""
         return cls(
             jump, time_ps, energy, outcome.accepted, outcome.log_acceptance, quality.max_bond_deviation,
-            quality.chirality_flips, quality.clashes, max(outcome.nan, int(quality.nan)), wall_s,
+            quality.chirality_flips, quality.clashes, max(outcome.nan, int(quality.nan)),
+            outcome.clipped, wall_s,
         )  # fmt: skip
 
 
 COLUMNS = tuple(field.name for field in fields(JumpRecord))
+
+
+def _columns_of(path: Path) -> tuple[str, ...]:
+    """Columns of a file that goes on: one of an older version lacks some."""
+    if not path.is_file():
+        return COLUMNS
+    with output_errors(path), open(path) as stream:
+        names = tuple(stream.readline().strip().split(","))
+    return names if set(names) <= set(COLUMNS) and names != ("",) else COLUMNS
 
 
 class JumpTable:
@@ -75,15 +87,16 @@ class JumpTable:
 
     def __init__(self, path: str | Path, append: bool = False):
         self._path = Path(path)
+        self._columns = _columns_of(self._path) if append else COLUMNS
         with output_errors(self._path):
             self._stream: TextIO = open(self._path, "a" if append else "w", newline="")
             if self._stream.tell() == 0:  # an appended file may be empty
-                self._stream.write(",".join(COLUMNS) + "\n")
+                self._stream.write(",".join(self._columns) + "\n")
                 self._stream.flush()
 
     def write(self, record: JumpRecord) -> None:
         """Append one row: shortest text that reads back as the same number."""
-        values = (repr(getattr(record, name)) for name in COLUMNS)
+        values = (repr(getattr(record, name)) for name in self._columns)
         with output_errors(self._path):
             self._stream.write(",".join(values) + "\n")
             self._stream.flush()

@@ -209,6 +209,8 @@ class _JumpRun:
         self._record["jumps"] = self._standing.record(self._lag_time, self._guard.counts)
         if self._prepared.refinement is not None:
             self._record["jumps"]["refinement"] = asdict(self._prepared.refinement.counts)
+        if self._prepared.settings.guidance.force_limit > 0:
+            self._record["jumps"]["clipped_forces"] = self._prepared.integrator.getNumClipped()
         write_json(self._folder.run_record, self._record)
 
 

@@ -19,12 +19,13 @@ from ..errors import CheckpointError, ConfigError
 from ..export.conditioned import load_conditioned, save_kernel
 from ..export.exporter import weights_sha256
 from ..interpolant.bridge import interpolate, output_scale
-from ..interpolant.tilt import calibrated_alpha, energy_memory, tilt_weights
+from ..interpolant.tilt import tilt_weights
 from ..model.checkpoint import load_weights
 from ..model.conditioned import ConditionedConfig, ConditionedField
 from ..model.pair_field import PairField
 from ..units import ANGSTROM_PER_NM, BOLTZMANN
 from .guidance_config import GuidanceConfig
+from .guidance_strength import ends_of_pairs, strength_of_pairs
 from .losses import draw_times, end_point_error
 from .molecule_set import MoleculeSet, TrainingMolecule, protocol_difference
 from .run_state import read_run
@@ -114,12 +115,9 @@ class GuidanceStage(Stage[GuidanceConfig]):
         """Samplers by weight, and alpha with what it costs; `known` holds the strength if it is settled."""
         energies = [self._energies(molecule) for molecule in molecules]
         samplers = [molecule.samplers[self.lag_time] for molecule in molecules]
-        ends = []
-        for sampler, energy in zip(samplers, energies):
-            first, second = sampler.directed()
-            ends.append((energy[first], energy[second], _equilibrium(sampler)))
+        ends = [ends_of_pairs(sampler, energy) for sampler, energy in zip(samplers, energies)]
         if known is None:
-            known = self._strength(ends)
+            known = strength_of_pairs(ends, self.config.alpha)
         tilts = [
             tilt_weights(start, end, known["alpha"], known["memory"], self.config.clip)
             for start, end, _ in ends
@@ -141,14 +139,6 @@ class GuidanceStage(Stage[GuidanceConfig]):
         frames = molecule.samplers[self.lag_time].frames.numpy() / ANGSTROM_PER_NM
         found = torch.from_numpy(energy(frames)) / (BOLTZMANN * float(source.attributes["temperature_K"]))
         return found - found.mean()
-
-    def _strength(self, ends: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
-        """alpha and memory, from the equilibrium pairs of all molecules where there are any."""
-        kept = [(start[own], end[own]) if own.any() else (start, end) for start, end, own in ends]
-        start = torch.cat([first - first.mean() for first, _ in kept])
-        end = torch.cat([second - first.mean() for first, second in kept])
-        alpha = self.config.alpha or calibrated_alpha(start, end)
-        return {"alpha": float(alpha), "memory": energy_memory(start, end)}
 
     def draw(self, generator: Generator) -> TiltedBatch:
         """Pairs of one molecule, half of them drawn by their weights."""
@@ -226,12 +216,6 @@ def write_kernel(folder: Path) -> str:
         f"{path}: {step} steps, to {guidance['environment']}, alpha {guidance['alpha']:.3f}; of {guidance['pairs']} "
         f"pairs {guidance['effective_share']:.1%} count, {guidance['clipped_share']:.1%} clipped"
     )
-
-
-def _equilibrium(sampler: Any) -> Tensor:
-    """Which of `directed()`'s pairs are of equilibrium dynamics, shape (n_pairs,), bool."""
-    back = torch.ones(int(sampler.reversible.sum()), dtype=torch.bool)
-    return torch.cat([sampler.reversible, back])
 
 
 def _lag_of(base: dict[str, Any], config: GuidanceConfig) -> float:

@@ -12,7 +12,7 @@ namespace UniSimPlugin {
 
 namespace {
 
-const int VERSION = 1;
+const int VERSION = 2; // 1: before guidance sources
 
 extern "C" __attribute__((constructor)) void registerUniSimSerializationProxies() {
     SerializationProxy::registerProxy(typeid(UniSimIntegrator), new UniSimIntegratorProxy());
@@ -45,6 +45,9 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
     node.setIntProperty("integrationForceGroups", integrator.getIntegrationForceGroups());
     node.setDoubleProperty("temperature", integrator.getTemperature());
     node.setIntProperty("numSubsteps", integrator.getNumSubsteps());
+    node.setIntProperty("guidanceSource", (int)integrator.getGuidanceSource());
+    node.setIntProperty("numResampled", integrator.getNumResampled());
+    node.setDoubleProperty("guidanceForceLimit", integrator.getGuidanceForceLimit());
     node.setDoubleProperty("guidanceScale", integrator.getGuidanceScale());
     node.setIntProperty("guidanceForceGroups", integrator.getGuidanceForceGroups());
     node.setIntProperty("acceptanceMode", (int)integrator.getAcceptanceMode());
@@ -59,7 +62,8 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
 }
 
 void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
-    if (node.getIntProperty("version") != VERSION)
+    const int version = node.getIntProperty("version");
+    if (version < 1 || version > VERSION)
         throw OpenMMException("Unsupported version number");
     auto integrator = make_unique<UniSimIntegrator>(node.getStringProperty("modelFile"),
             node.getDoubleProperty("temperature"), node.getIntProperty("numSubsteps"),
@@ -67,6 +71,12 @@ void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
     integrator->setStepSize(node.getDoubleProperty("stepSize"));
     integrator->setConstraintTolerance(node.getDoubleProperty("constraintTolerance"));
     integrator->setIntegrationForceGroups(node.getIntProperty("integrationForceGroups"));
+    if (version >= 2) {
+        integrator->setGuidanceSource(
+                (UniSimIntegrator::GuidanceSource)node.getIntProperty("guidanceSource"));
+        integrator->setNumResampled(node.getIntProperty("numResampled"));
+        integrator->setGuidanceForceLimit(node.getDoubleProperty("guidanceForceLimit"));
+    }
     integrator->setGuidanceScale(node.getDoubleProperty("guidanceScale"));
     integrator->setGuidanceForceGroups(node.getIntProperty("guidanceForceGroups"));
     integrator->setAcceptanceMode((UniSimIntegrator::AcceptanceMode)node.getIntProperty("acceptanceMode"));

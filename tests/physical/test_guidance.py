@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from openmm_unisim.interpolant.bridge import input_scale, interpolate, output_scale
+from openmm_unisim.interpolant.live_guidance import handed_over
 from openmm_unisim.interpolant.schedule import symmetric_power_grid
 from openmm_unisim.interpolant.tilt import calibrated_alpha, energy_memory, tilt_weights
+from openmm_unisim.simulation.guidance import choose_candidates
 from openmm_unisim.training.tilted_losses import log_tilt_loss, tilted_change_error
 
 SIGMA, SPACING = 0.5, 0.04
@@ -61,6 +63,8 @@ def _alpha() -> tuple[float, float]:
 
 ALPHA, MEMORY = _alpha()
 TILT = np.exp(-ALPHA * BUMP)
+OTHER_TILT = np.exp(-0.5 * ALPHA * BUMP)  # of an environment half as strong
+DISPLACEMENT = float(np.sqrt(PLAIN @ (JUMPS * (GRID[:, None] - GRID) ** 2).sum(1)))
 
 
 def _posterior(start, x, t) -> np.ndarray:
@@ -91,6 +95,14 @@ def _end_point(form: str, start, x, t: float) -> np.ndarray:
         return mean - SIGMA**2 * (1 - t) * ALPHA * _slope(mean)
     if form == "jacobian":  # sigma^2 (1 - t) J = Var(x_1 | x_t, x_0)
         return mean - variance * ALPHA * _slope(mean)
+    if form.startswith("residual"):  # openmm+residual; its kernel knows eps, or another one
+        tilt = TILT if form == "residual" else OTHER_TILT
+        live, learned = -variance * ALPHA * _slope(mean), (weight * tilt) @ GRID / (weight @ tilt) - mean
+        times = torch.tensor([t], dtype=torch.double)
+        change = [torch.from_numpy(value).view(-1, 1, 1) for value in (live, learned)]
+        return mean + handed_over(*change, times, SIGMA, DISPLACEMENT).flatten().numpy()
+    if form == "other":  # a kernel of another eps alone
+        return (weight * OTHER_TILT) @ GRID / (weight @ OTHER_TILT)
     return mean
 
 
@@ -146,6 +158,44 @@ def test_forms_with_one_gradient_miss_an_energy_that_is_local_to_a_basin():
     assert found["exact"] == pytest.approx(target, abs=0.03)
     assert found["live"] > target + 0.1 and found["end point"] > target + 0.08
     assert found["jacobian"] < found["exact"] - 0.02
+
+
+def _resampled_population(candidates: int, copies: int = 4000, jumps: int = 12, burn: int = 5) -> float:
+    """Share of the right well in chains whose jumps are chosen among exact ones by `choose_candidates`."""
+    generator = np.random.default_rng(5)
+    rising = np.cumsum(JUMPS, 1)
+    place = generator.choice(len(GRID), copies, p=PLAIN)
+    found = []
+    for jump in range(jumps):
+        drawn = generator.random((candidates, copies)) * rising[place, -1]
+        ends = np.stack([(rising[place] < u[:, None]).sum(1) for u in drawn]).clip(0, len(GRID) - 1)
+        chosen, possible = choose_candidates(-ALPHA * BUMP[ends], generator.random(copies))
+        assert possible.all()
+        place = ends[chosen, np.arange(copies)]
+        if jump >= burn:
+            found.append(RIGHT[place].mean())
+    return float(np.mean(found))
+
+
+def test_resampling_tends_to_the_tilted_law_as_candidates_are_added():
+    target = _stationary(TILT)
+    found = {m: _resampled_population(m) for m in (1, 2, 8, 32)}
+    assert found[1] == pytest.approx(PLAIN[RIGHT].sum(), abs=0.03)
+    assert found[1] > found[2] + 0.05 > found[8] + 0.05
+    assert found[32] == pytest.approx(target, abs=0.015)
+
+
+def test_the_residual_form_keeps_what_its_kernel_decides_early():
+    """Nearer than forces alone, since the kernel guides where the well is chosen; and forces mend a wrong kernel."""
+    target = _stationary(TILT)
+    found = {
+        form: _population(lambda *a, f=form: _end_point(f, *a))
+        for form in ("jacobian", "residual", "other", "residual other")
+    }
+    assert abs(found["residual"] - target) < 0.06
+    assert abs(found["residual"] - target) < abs(found["jacobian"] - target)
+    # a kernel of a weaker environment is wrong by itself; live forces correct part of it
+    assert abs(found["residual other"] - target) < abs(found["other"] - target) - 0.04
 
 
 class _Network(torch.nn.Module):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle  # openmm's own tests hold integrators to this protocol; nothing of ours is read from a pickle
+import re
 
 import numpy as np
 import openmm
@@ -21,6 +22,8 @@ def make(model) -> UniSimIntegrator:
     integrator.setIntegrationForceGroups(3)
     integrator.setGuidanceScale(0.5)
     integrator.setGuidanceForceGroups(6)
+    integrator.setGuidanceForceLimit(500.0)
+    integrator.setNumResampled(3)
     integrator.setAcceptanceMode(UniSimIntegrator.MetropolisHastings)
     integrator.setRandomizesVelocities(False)
     integrator.setNumThreads(3)
@@ -33,7 +36,7 @@ def make(model) -> UniSimIntegrator:
 GETTERS = (
     "ModelFile ModelHash LagTime StepSize ConstraintTolerance IntegrationForceGroups Temperature NumSubsteps "
     "GuidanceScale GuidanceForceGroups AcceptanceMode RandomizesVelocities RandomNumberSeed Particles "
-    "AtomicNumbers Bonds NumThreads"
+    "AtomicNumbers Bonds NumThreads GuidanceSource GuidanceForceLimit NumResampled"
 ).split()
 
 
@@ -99,10 +102,35 @@ def test_another_model_file_at_the_same_place_is_refused(tmp_path) -> None:
 def test_unknown_version_and_foreign_xml_are_refused(toys) -> None:
     xml = openmm.XmlSerializer.serialize(make(toys["guided"]))
     with pytest.raises(openmm.OpenMMException, match="Unsupported version"):
-        openmm.XmlSerializer.deserialize(xml.replace('version="1"', 'version="99"'))
+        openmm.XmlSerializer.deserialize(xml.replace('version="2"', 'version="99"'))
     foreign = openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001))
     with pytest.raises(openmm.OpenMMException, match="describes no UniSimIntegrator"):
         UniSimIntegrator.__new__(UniSimIntegrator).__setstate__(foreign)
+
+
+def test_xml_from_before_guidance_sources_loads(toys) -> None:
+    integrator = make(toys["guided"])
+    xml = openmm.XmlSerializer.serialize(integrator).replace('version="2"', 'version="1"')
+    for name in ("guidanceSource", "numResampled", "guidanceForceLimit"):
+        xml = re.sub(rf' {name}="[^"]*"', "", xml)
+    earlier = UniSimIntegrator.cast(openmm.XmlSerializer.deserialize(xml))
+    assert earlier.getGuidanceSource() == UniSimIntegrator.OpenMMGuidance
+    assert earlier.getGuidanceScale() == integrator.getGuidanceScale()
+    assert earlier.getNumResampled() == 8
+
+
+def test_guidance_settings_survive_xml(toys) -> None:
+    integrator = make(toys["guided"])
+    integrator.setGuidanceSource(UniSimIntegrator.Resampling)
+    integrator.setNumResampled(5)
+    integrator.setGuidanceForceLimit(321.5)
+    integrator.setGuidanceForceGroups({1, 31})
+    found = UniSimIntegrator.cast(
+        openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(integrator))
+    )
+    assert found.getGuidanceSource() == UniSimIntegrator.Resampling and found.getGuidanceScale() == 0.5
+    assert found.getNumResampled() == 5 and found.getGuidanceForceLimit()._value == 321.5
+    assert found.getGuidanceForceGroups() & 0xFFFFFFFF == 2**31 + 2
 
 
 def test_hash_is_the_sha256_of_the_file(toys) -> None:
@@ -176,6 +204,6 @@ def test_foreign_and_truncated_checkpoints_are_refused(toys) -> None:
     checkpoint = simulation.context.createCheckpoint()
     with pytest.raises(openmm.OpenMMException, match="truncated"):
         simulation.context.loadCheckpoint(checkpoint[:-12])
-    index = checkpoint.rindex(b"UniSimC1")
+    index = checkpoint.rindex(b"UniSimC2")
     with pytest.raises(openmm.OpenMMException, match="not made by this version"):
         simulation.context.loadCheckpoint(checkpoint[:index] + b"UniSimC9" + checkpoint[index + 8 :])

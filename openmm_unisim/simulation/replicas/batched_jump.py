@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import openmm
 from numpy.typing import NDArray
-from openmm import app
+from openmm import app, unit
 
 from ...errors import ConfigError
-from ...export.metadata import read_metadata
+from ...export.metadata import GUIDANCE_SOURCES, read_metadata
 from ...pretrained.registry import resolve_model
-from ..noise import standard_normals
+from ..guidance import Resampling, draw_proposal
 from ..reference import Proposal, ReferenceJump
 from .shared_context import SharedContext
 from .torch_scope import torch_scope
@@ -89,6 +89,7 @@ class BatchedJump:
         """Set up the law of the jump; forces for guidance come from the shared Context."""
         integrator = self.integrator
         metadata = read_metadata(integrator.getModelFile())
+        self.source = GUIDANCE_SOURCES[integrator.getGuidanceSource()]
         order = {int(particle): index for index, particle in enumerate(self.particles)}
         box = self._system.getDefaultPeriodicBoxVectors()
         with warnings.catch_warnings():
@@ -100,7 +101,8 @@ class BatchedJump:
                 temperature=integrator.getTemperature()._value,
                 n_substeps=integrator.getNumSubsteps(),
                 guidance_scale=integrator.getGuidanceScale(),
-                forces=self._forces(shared) if metadata.forces_required else None,
+                guidance_source=self.source,
+                **self._guidance(shared),
                 box_vectors=[list(vector._value) for vector in box] if metadata.periodic else None,
                 device=self._device,
                 exact=self._exact,
@@ -118,19 +120,28 @@ class BatchedJump:
         step : int
             Number of the jump, from 0.
         """
-        substeps = np.arange(self.law.n_substeps)[:, None, None]
-        noise = standard_normals(seeds[None, :, None], step, substeps, np.arange(len(self.particles)))
         with torch_scope(self._threads):
-            return self.law.propose(positions[:, self.particles], noise)
+            return draw_proposal(self.law, positions[:, self.particles], seeds, step)
 
-    def _forces(self, shared: SharedContext) -> Any:
+    def _guidance(self, shared: SharedContext) -> dict[str, Any]:
+        """What guides the law, as the integrator is set; forces and energies are the shared Context's."""
+        if self.integrator.getGuidanceScale() == 0 or self.source in ("none", "learned"):
+            return {}
         if len(self.particles) < self._system.getNumParticles():
             raise ConfigError(
-                "Guidance by OpenMM's forces moves atoms only, and this System has virtual sites; set the guidance "
-                "scale to 0 or use a System without them."
+                "Guidance by OpenMM's forces or energies is of atoms only, and this System has virtual sites; set the "
+                "guidance scale to 0 or use a System without them."
             )
         groups = self.integrator.getGuidanceForceGroups() & _ALL_GROUPS
-        return lambda positions: shared.forces(positions, groups)
+        limit = self.integrator.getGuidanceForceLimit()
+        found: dict[str, Any] = {
+            "forces": lambda positions: shared.forces(positions, groups),
+            "force_limit": limit.value_in_unit(unit.kilojoule_per_mole / unit.nanometer),
+        }
+        if self.source == "resample":
+            number = self.integrator.getNumResampled()
+            found = {"resampling": Resampling(lambda positions: shared.energies(positions, groups), number)}
+        return found
 
 
 def _integrator(

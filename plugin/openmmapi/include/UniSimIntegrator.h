@@ -51,6 +51,35 @@ public:
         MetropolisHastings = 1
     };
     /**
+     * This is an enumeration of the sources of guidance to another environment, such as a solvent, a
+     * restraint or a field that the model was not trained in.  Guidance moves populations; it promises no
+     * kinetics.
+     */
+    enum GuidanceSource {
+        /**
+         * Jumps are those of the environment that the model was trained in.
+         */
+        NoGuidance = 0,
+        /**
+         * A network in the model file guides the jumps to the environment that it was trained for.
+         */
+        LearnedGuidance = 1,
+        /**
+         * The forces of the guidance force groups guide the jumps, evaluated in every substep at the end
+         * points that the model predicts.
+         */
+        OpenMMGuidance = 2,
+        /**
+         * The network guides at the start of a jump and the forces of the guidance force groups at its end.
+         */
+        OpenMMResidualGuidance = 3,
+        /**
+         * Each jump is chosen among several from the same start, in proportion to the Boltzmann weight of the
+         * energy of the guidance force groups to the power of the model's calibrated strength.
+         */
+        Resampling = 4
+    };
+    /**
      * Create a UniSimIntegrator.
      *
      * @param modelFile    the path of the model file
@@ -114,12 +143,21 @@ public:
      */
     const std::vector<double>& getTimeGrid() const;
     /**
-     * Get the strength of the guidance by OpenMM's forces.
+     * Get where the guidance of the jumps comes from.
+     */
+    GuidanceSource getGuidanceSource() const;
+    /**
+     * Set where the guidance of the jumps comes from.  The default is that of the model file.  A source that
+     * the file doesn't serve throws an exception; NoGuidance and Resampling are served by all.  If the file
+     * has no guidance of its own, the guidance scale becomes 1.
+     */
+    void setGuidanceSource(GuidanceSource source);
+    /**
+     * Get the strength of the guidance.
      */
     double getGuidanceScale() const;
     /**
-     * Set the strength of the guidance by OpenMM's forces.  0 switches it off, 1 is the strength the model
-     * was calibrated for.
+     * Set the strength of the guidance.  0 switches it off, 1 is the strength the model was calibrated for.
      *
      * @param scale    the strength, not negative
      */
@@ -133,6 +171,27 @@ public:
      * group i will be included if (groups&(1<<i)) != 0.  By default, all force groups are included.
      */
     void setGuidanceForceGroups(int groups);
+    /**
+     * Get the largest length of a guiding force on a particle (in kJ/mol/nm); 0 means that there is no limit.
+     */
+    double getGuidanceForceLimit() const;
+    /**
+     * Set the largest length of a guiding force on a particle.  Longer ones are shortened to it and counted
+     * (see getNumClipped()).  This changes the environment that is guided to, but not what MetropolisHastings
+     * samples.  The default is 0, which means that there is no limit.
+     *
+     * @param limit    the largest length (in kJ/mol/nm), or 0
+     */
+    void setGuidanceForceLimit(double limit);
+    /**
+     * Get among how many jumps one is chosen when the guidance source is Resampling.
+     */
+    int getNumResampled() const;
+    /**
+     * Set among how many jumps one is chosen when the guidance source is Resampling.  The default is 8.  The
+     * more, the closer to the tilted law; each costs a jump.
+     */
+    void setNumResampled(int number);
     /**
      * Get how the integrator decides whether a jump is taken.
      */
@@ -233,6 +292,10 @@ public:
      */
     long long getNumNaN() const;
     /**
+     * Get how often a guiding force was shortened to the limit of setGuidanceForceLimit().
+     */
+    long long getNumClipped() const;
+    /**
      * Get the logarithm of the last jump's acceptance ratio, before the minimum with 1 is taken.  It is 0 for
      * a jump that is accepted without being judged, and minus infinity for one that is not finite.
      */
@@ -303,10 +366,11 @@ private:
     std::string modelFile;
     std::unique_ptr<UniSimStopwatch> stopwatch;
     std::shared_ptr<UniSimModel> model;
-    double temperature, guidanceScale;
+    double temperature, guidanceScale, guidanceForceLimit;
     std::vector<double> timeGrid;
-    int guidanceForceGroups, randomNumberSeed, numThreads;
+    int guidanceForceGroups, numResampled, randomNumberSeed, numThreads;
     AcceptanceMode acceptanceMode;
+    GuidanceSource guidanceSource;
     bool randomizesVelocities;
     std::vector<int> particles, atomicNumbers;
     std::vector<std::pair<int, int>> bonds;

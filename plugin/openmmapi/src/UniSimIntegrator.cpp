@@ -2,6 +2,7 @@
 #include "UniSimKernels.h"
 #include "internal/ContextMoveUniSimDataKernel.h"
 #include "internal/UniSimCounters.h"
+#include "internal/UniSimGuidance.h"
 #include "internal/UniSimJump.h"
 #include "internal/UniSimModel.h"
 #include "internal/UniSimStopwatch.h"
@@ -31,14 +32,16 @@ string describe(double value) {
 UniSimIntegrator::UniSimIntegrator(
         const string& modelFile, double temperature, int numSubsteps, const string& expectedHash)
         : modelFile(modelFile), stopwatch(make_unique<UniSimStopwatch>()),
-          model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceGroups(0xFFFFFFFF),
-          randomNumberSeed(0), numThreads(0), acceptanceMode(AcceptAll), randomizesVelocities(true),
+          model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
+          guidanceForceGroups(0xFFFFFFFF), numResampled(8), randomNumberSeed(0), numThreads(0),
+          acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
           counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());
     setConstraintTolerance(1e-5);
     setTemperature(temperature);
     setNumSubsteps(numSubsteps);
+    guidanceSource = findGuidanceSource(getModelMetadata("guidance"));
     setGuidanceScale(model->getMetadata().getNumber("default_guidance_scale"));
 }
 
@@ -95,6 +98,17 @@ const vector<double>& UniSimIntegrator::getTimeGrid() const {
     return timeGrid;
 }
 
+UniSimIntegrator::GuidanceSource UniSimIntegrator::getGuidanceSource() const {
+    return guidanceSource;
+}
+
+void UniSimIntegrator::setGuidanceSource(GuidanceSource source) {
+    checkServesGuidance(source, model->getMetadata());
+    if (guidanceSource == NoGuidance && guidanceScale == 0.0 && getModelMetadata("guidance") == "none")
+        guidanceScale = 1.0;
+    guidanceSource = source;
+}
+
 double UniSimIntegrator::getGuidanceScale() const {
     return guidanceScale;
 }
@@ -103,14 +117,9 @@ void UniSimIntegrator::setGuidanceScale(double scale) {
     if (!(scale >= 0) || !isfinite(scale))
         throw OpenMMException(
                 "The guidance scale can't be negative, NaN or infinite, as " + describe(scale) + " is.");
-    string guidance = getModelMetadata("guidance");
-    if (scale > 0 && guidance == "none")
+    if (scale > 0 && guidanceSource == NoGuidance && getModelMetadata("guidance") == "none")
         model->getMetadata().fail("has no guidance, so the guidance scale can't be " + describe(scale) +
-                                  "; set it to 0 or use a model with guidance.");
-    if (scale > 0 && guidance == "resample")
-        model->getMetadata().fail(
-                "guides by resampling end points, which this version can't do; set the guidance "
-                "scale to 0.");
+                                  "; set it to 0, set a guidance source, or use a model with guidance.");
     guidanceScale = scale;
 }
 
@@ -120,6 +129,27 @@ int UniSimIntegrator::getGuidanceForceGroups() const {
 
 void UniSimIntegrator::setGuidanceForceGroups(int groups) {
     guidanceForceGroups = groups;
+}
+
+double UniSimIntegrator::getGuidanceForceLimit() const {
+    return guidanceForceLimit;
+}
+
+void UniSimIntegrator::setGuidanceForceLimit(double limit) {
+    if (!(limit >= 0) || !isfinite(limit))
+        throw OpenMMException("The limit of guiding forces can't be negative, NaN or infinite, as " +
+                              describe(limit) + " is; set 0 for none.");
+    guidanceForceLimit = limit;
+}
+
+int UniSimIntegrator::getNumResampled() const {
+    return numResampled;
+}
+
+void UniSimIntegrator::setNumResampled(int number) {
+    if (number < 1)
+        throw OpenMMException("A jump can't be chosen among " + to_string(number) + "; set 1 or more.");
+    numResampled = number;
 }
 
 UniSimIntegrator::AcceptanceMode UniSimIntegrator::getAcceptanceMode() const {
@@ -214,6 +244,10 @@ long long UniSimIntegrator::getNumAccepted() const {
 
 long long UniSimIntegrator::getNumNaN() const {
     return counters->nan;
+}
+
+long long UniSimIntegrator::getNumClipped() const {
+    return counters->clipped;
 }
 
 double UniSimIntegrator::getLastLogAcceptance() const {

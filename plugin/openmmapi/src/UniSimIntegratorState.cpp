@@ -17,7 +17,8 @@ namespace UniSimPlugin {
 
 namespace {
 
-const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'};
+const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '2'};
+const char EARLIER_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'}; // without the count of clipped forces
 const int STATE_VERSION = 1;
 
 template <typename T>
@@ -40,7 +41,12 @@ void UniSimIntegrator::createCheckpoint(ostream& stream) const {
     write(stream, MAGIC);
     write(stream, activeSeed);
     write(stream, jumpIndex);
-    write(stream, *counters);
+    write(stream, counters->proposed);
+    write(stream, counters->accepted);
+    write(stream, counters->nan);
+    write(stream, counters->consecutiveNaN);
+    write(stream, counters->lastLogAcceptance);
+    write(stream, counters->clipped);
 }
 
 void UniSimIntegrator::loadCheckpoint(istream& stream) {
@@ -49,12 +55,19 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
     long long index;
     UniSimCounters loaded;
     read(stream, magic);
-    if (memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
+    const bool earlier = memcmp(magic, EARLIER_MAGIC, sizeof(MAGIC)) == 0;
+    if (!earlier && memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
         throw OpenMMException(
                 "The checkpoint was not made by this version of UniSimIntegrator; load one that was.");
     read(stream, seed);
     read(stream, index);
-    read(stream, loaded);
+    read(stream, loaded.proposed);
+    read(stream, loaded.accepted);
+    read(stream, loaded.nan);
+    read(stream, loaded.consecutiveNaN);
+    read(stream, loaded.lastLogAcceptance);
+    if (!earlier)
+        read(stream, loaded.clipped);
     setActiveSeed(seed);
     jumpIndex = index;
     *counters = loaded;
@@ -69,6 +82,7 @@ void UniSimIntegrator::serializeParameters(SerializationNode& node) const {
     node.setLongProperty("nan", counters->nan);
     node.setLongProperty("consecutiveNaN", counters->consecutiveNaN);
     node.setDoubleProperty("lastLogAcceptance", counters->lastLogAcceptance);
+    node.setLongProperty("clipped", counters->clipped);
 }
 
 void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
@@ -85,6 +99,7 @@ void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
     counters->nan = node.getLongProperty("nan");
     counters->consecutiveNaN = node.getLongProperty("consecutiveNaN");
     counters->lastLogAcceptance = node.getDoubleProperty("lastLogAcceptance");
+    counters->clipped = node.getLongProperty("clipped", 0); // a State from before there was this count
 }
 
 void UniSimIntegrator::setActiveSeed(int seed) {

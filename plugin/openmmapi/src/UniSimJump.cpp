@@ -1,5 +1,6 @@
 #include "internal/UniSimJump.h"
 #include "internal/UniSimCounters.h"
+#include "internal/UniSimGuidance.h"
 #include "internal/UniSimInterrupt.h"
 #include "internal/UniSimSystemChecks.h"
 #include "openmm/CMMotionRemover.h"
@@ -23,8 +24,7 @@ namespace {
 const double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
 const double MAX_COORDINATE = 1e5;     // nm; a molecule further out has exploded
 const int MAX_CONSECUTIVE_NAN = 20;
-const size_t SMALL_MOLECULE = 200;    // particles; arrays of fewer are too small to share out among threads
-const int MAX_BATCH_PARTICLES = 4096; // copies times particles of one call of the model
+const size_t SMALL_MOLECULE = 200; // particles; arrays of fewer are too small to share out among threads
 
 bool isFinite(const vector<Vec3>& vectors, double limit) {
     return all_of(vectors.begin(), vectors.end(), [limit](const Vec3& v) {
@@ -49,19 +49,19 @@ int findPlatformThreads(ContextImpl& context) {
 
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
-          stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), needsForces(false),
-          passesBox(false), removesDrift(false), moved(false), positionsChecked(false) {
+          stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), passesBox(false),
+          removesDrift(false), moved(false), positionsChecked(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     temperatureRange = metadata.getTemperatureRange();
     lagTime = integrator.getLagTime();
+    guidanceAlpha = metadata.getNumber("guidance_alpha");
     particles = findJumpingParticles(system, integrator);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
     auto bonds = findJumpingBonds(system, integrator, particles);
     if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
         metadata.fail("needs bonds, but none are set; call setBonds().");
     model.setParticles(integrator.getAtomicNumbers(), bonds);
-    needsForces = metadata.getFlag("forces_required");
     passesBox = metadata.getFlag("periodic");
     if (passesBox && !system.usesPeriodicBoundaryConditions())
         metadata.fail(
@@ -73,6 +73,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
 }
 
 void UniSimJump::checkAllowed() const {
+    checkGuidance(context.getSystem(), integrator, model.getMetadata());
     if (integrator.getAcceptanceMode() == UniSimIntegrator::MetropolisHastings) {
         checkMetropolis(context.getSystem(), particles);
         return;
@@ -135,6 +136,8 @@ void UniSimJump::readStart() {
 }
 
 UniSimJump::Outcome UniSimJump::jump() {
+    if (isResampled(integrator))
+        return resample();
     Path path;
     path.times = integrator.getTimeGrid();
     if (!propose(path))
@@ -158,7 +161,7 @@ bool UniSimJump::propose(Path& path) {
     UniSimModelState state;
     vector<vector<Vec3>> normals;
     optional<UniSimModel::Session> session;
-    if (!isGuided())
+    if (!isGuidedByForces(integrator))
         session.emplace(model);
     for (int k = 0; k < path.numSubsteps(); k++) {
         throwIfUniSimInterrupted();
@@ -186,7 +189,7 @@ bool UniSimJump::propose(Path& path) {
 UniSimJump::Outcome UniSimJump::decide(const Path& path) {
     if (moved)
         restore();
-    double energyBefore = computePotentialEnergy();
+    double energyBefore = computePotentialEnergy(integrator.getIntegrationForceGroups());
     if (!isfinite(energyBefore))
         throw OpenMMException(
                 "The potential energy before the jump is NaN or infinite, so MetropolisHastings has no "
@@ -195,7 +198,7 @@ UniSimJump::Outcome UniSimJump::decide(const Path& path) {
     if (!computeReversedDensity(path, reversedDensity))
         return rejectNotFinite();
     place(path.points.back().data(), center);
-    double change = computePotentialEnergy() - energyBefore;
+    double change = computePotentialEnergy(integrator.getIntegrationForceGroups()) - energyBefore;
     double logAcceptance = -change / kT + reversedDensity - path.logDensity;
     if (!isfinite(change) || std::isnan(logAcceptance))
         return rejectNotFinite();
@@ -246,12 +249,7 @@ void UniSimJump::setState(const Path& path, const vector<int>& substeps, UniSimM
         state.times.push_back(path.times[k]);
         state.nextTimes.push_back(path.times[k + 1]);
     }
-    state.kT = kT;
-    state.guidanceScale = integrator.getGuidanceScale();
-    if (passesBox) {
-        state.box.resize(3);
-        context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
-    }
+    setSurroundings(state);
 }
 
 int UniSimJump::chooseNumThreads() const {
@@ -262,12 +260,21 @@ int UniSimJump::chooseNumThreads() const {
     return platformThreads == 0 ? 0 : min(platformThreads, UniSimModel::getNumTorchThreads());
 }
 
-bool UniSimJump::isGuided() const {
-    return needsForces && integrator.getGuidanceScale() > 0.0;
+void UniSimJump::setSurroundings(UniSimModelState& state) const {
+    state.kT = kT;
+    if (passesBox) {
+        state.box.resize(3);
+        context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
+    }
+    UniSimIntegrator::GuidanceSource source = integrator.getGuidanceSource();
+    const bool within = source != UniSimIntegrator::NoGuidance && source != UniSimIntegrator::Resampling;
+    state.guidanceSource = within ? source : UniSimIntegrator::NoGuidance;
+    state.guidanceScale = within ? integrator.getGuidanceScale() : 0.0;
+    state.guidanceAlpha = guidanceAlpha;
 }
 
 bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
-    if (!isGuided())
+    if (!isGuidedByForces(integrator))
         return true;
     vector<Vec3> points = model.getGuidancePoints(state);
     if (points.empty())
@@ -285,12 +292,17 @@ bool UniSimJump::computeGuidance(UniSimModelState& state, const Vec3& origin) {
         for (int particle : particles)
             state.forces.push_back(forces[particle]);
     }
+    integrator.counters->clipped += clipForces(state.forces, integrator.getGuidanceForceLimit());
     return isFinite(state.forces);
 }
 
-double UniSimJump::computePotentialEnergy() {
+double UniSimJump::computePotentialEnergy(int groups) {
     UniSimStopwatch::Scope scope(stopwatch, UniSimStopwatch::Forces);
-    return context.calcForcesAndEnergy(false, true, integrator.getIntegrationForceGroups());
+    return context.calcForcesAndEnergy(false, true, groups);
+}
+
+bool UniSimJump::isInReach(const vector<Vec3>& points) {
+    return isFinite(points, MAX_COORDINATE);
 }
 
 void UniSimJump::place(const Vec3* points, const Vec3& origin) {

@@ -24,7 +24,8 @@ const map<string, vector<string>> CHOICES = {{"symmetry", {"O(3)", "SO(3)"}},
         {"guidance", {"none", "learned", "openmm", "openmm+residual", "resample"}},
         {"scalar_type", {"float32", "float64"}}, {"container", {"torchscript", "aotinductor"}}};
 const map<string, string> DEFAULTS = { // keys that older files lack
-        {"operators", "0"}, {"container", "torchscript"}, {"processor", ""}};
+        {"operators", "0"}, {"container", "torchscript"}, {"processor", ""}, {"guidance_environment", ""},
+        {"guidance_sources", ""}};
 const string PACKAGE_SUFFIX = ".pt2";
 const int HEAVIEST_ELEMENT = 118;
 

@@ -131,6 +131,14 @@ void UniSimNoise::fillNormals(
     }
 }
 
+UniSimNoise::Stream UniSimNoise::getCandidateStream(int candidate) {
+    return candidate == 0 ? SubstepStream : static_cast<Stream>(FirstCandidateStream + candidate);
+}
+
+double UniSimNoise::getResamplingUniform(long long step) const {
+    return uniform(getBlock(ResamplingStream, step, 0, 0)[0]);
+}
+
 double UniSimNoise::getAcceptanceUniform(long long step) const {
     return uniform(getBlock(AcceptanceStream, step, 0, 0)[0]);
 }

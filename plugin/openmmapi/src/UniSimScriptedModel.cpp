@@ -1,6 +1,8 @@
 #include "internal/UniSimContainer.h"
+#include <optional>
 #include <sstream>
 #include <torch/csrc/jit/passes/freeze_module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 
 using namespace std;
@@ -31,6 +33,9 @@ public:
                 kept.push_back(name);
         loaded.eval();
         module = torch::jit::freeze_module(loaded, kept);
+        // The executor would watch the first call of a graph with derivatives and rewrite it for later ones,
+        // which then differ in the last digits.
+        optimized = metadata.getText("guidance_sources").find("openmm") == string::npos;
         for (const string& name : REQUIRED_METHODS)
             methods.push_back(findMethod(name, metadata, arguments));
     }
@@ -40,6 +45,9 @@ public:
         stack.clear();
         for (const torch::IValue* value : called.arguments)
             stack.push_back(*value);
+        optional<torch::jit::GraphOptimizerEnabledGuard> steady;
+        if (!optimized)
+            steady.emplace(false);
         called.function.run(stack);
         return std::move(stack.back());
     }
@@ -53,6 +61,7 @@ private:
     torch::jit::Module module;
     vector<Declared> methods;
     torch::jit::Stack stack;
+    bool optimized;
 
     Declared findMethod(
             const string& name, const UniSimModelMetadata& metadata, const UniSimStepArguments& arguments) {

@@ -17,6 +17,8 @@ struct UniSimCounters {
     long long consecutiveNaN = 0;
     /** the logarithm of the last acceptance ratio */
     double lastLogAcceptance = 0.0;
+    /** how often a guiding force was shortened */
+    long long clipped = 0;
 };
 
 } // namespace UniSimPlugin

@@ -22,6 +22,9 @@ namespace UniSimPlugin {
  *
  * where y^k = x^{n-k} is the reversed path (docs/theory.md, "Metropolis on paths").
  *
+ * With the guidance source Resampling several jumps are made from one start (UniSimResampling.cpp), and one
+ * is chosen in proportion to its weight.
+ *
  * The model sees positions relative to the center of the particles at the start of the jump, so that single
  * precision loses nothing far from the origin.
  */
@@ -51,6 +54,7 @@ private:
             return (int)times.size() - 1;
         }
     };
+    static const int MAX_BATCH_PARTICLES = 4096; // copies times particles of one call of the model
     struct Outcome {
         bool finite, accepted;
         double logAcceptance;
@@ -58,19 +62,23 @@ private:
     void checkAllowed() const;
     void readStart();
     Outcome jump();
+    Outcome resample();
+    void walkCandidates(int first, int number, std::vector<std::vector<OpenMM::Vec3>>& ends);
+    double computeLogWeight(const std::vector<OpenMM::Vec3>& end);
     bool propose(Path& path);
     Outcome decide(const Path& path);
     Outcome rejectNotFinite() const;
     bool computeReversedDensity(const Path& path, double& logDensity);
     void setState(const Path& path, const std::vector<int>& substeps, UniSimModelState& state) const;
-    bool isGuided() const;
     bool computeGuidance(UniSimModelState& state, const OpenMM::Vec3& origin);
-    double computePotentialEnergy();
+    double computePotentialEnergy(int groups);
+    static bool isInReach(const std::vector<OpenMM::Vec3>& points);
     int chooseNumThreads() const;
     void place(const OpenMM::Vec3* points, const OpenMM::Vec3& origin);
     bool project();
     void restore();
     int getNumDrawnAhead() const;
+    void setSurroundings(UniSimModelState& state) const;
     void drawNormals(int firstSubstep, int number, std::vector<std::vector<OpenMM::Vec3>>& normals);
     void drawVelocities();
     void record(const Outcome& outcome);
@@ -83,10 +91,10 @@ private:
     std::vector<int> particles;
     std::vector<OpenMM::Vec3> start; // of all particles of the System
     OpenMM::Vec3 center;
-    double kT, lagTime;
+    double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;
     int platformThreads;
-    bool needsForces, passesBox, removesDrift, moved, positionsChecked;
+    bool passesBox, removesDrift, moved, positionsChecked;
 };
 
 } // namespace UniSimPlugin

@@ -28,8 +28,10 @@ struct UniSimModelState {
     std::vector<OpenMM::Vec3> box;
     /** Boltzmann's constant times the temperature (in kJ/mol) */
     double kT = 0.0;
-    /** the strength of the guidance */
-    double guidanceScale = 0.0;
+    /** the strength of the guidance in units of the calibrated one, and the calibrated one */
+    double guidanceScale = 0.0, guidanceAlpha = 0.0;
+    /** where guidance comes from, a GuidanceSource */
+    int guidanceSource = 0;
 };
 
 /**

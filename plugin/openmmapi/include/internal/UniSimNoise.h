@@ -21,7 +21,13 @@ namespace UniSimPlugin {
  */
 class OPENMM_EXPORT_UNISIM UniSimNoise {
 public:
-    enum Stream { SubstepStream = 0, VelocityStream = 1, AcceptanceStream = 2 };
+    enum Stream : std::uint32_t {
+        SubstepStream = 0,
+        VelocityStream = 1,
+        AcceptanceStream = 2,
+        ResamplingStream = 3,
+        FirstCandidateStream = 0x10000
+    };
     using Block = std::array<std::uint32_t, 4>;
     /**
      * Create the noise of a Context.
@@ -58,6 +64,19 @@ public:
      */
     void fillNormals(
             Stream stream, long long step, int substep, int first, int count, OpenMM::Vec3* normals) const;
+    /**
+     * Get the stream of the substeps of one of several jumps from the same start.  The first one has that of
+     * a jump alone.
+     *
+     * @param candidate   the index of the jump among them
+     */
+    static Stream getCandidateStream(int candidate);
+    /**
+     * Get the uniform number in (0, 1) that chooses among several jumps from the same start.
+     *
+     * @param step      the number of the jump
+     */
+    double getResamplingUniform(long long step) const;
     /**
      * Get the uniform number in (0, 1) that decides about a jump.
      *

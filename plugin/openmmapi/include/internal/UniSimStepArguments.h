@@ -63,7 +63,8 @@ public:
         int64_t count = -1, copies = 0;
     };
     Array positions, initialPositions, t, tNext, forces, boxVectors, noise, nextPositions;
-    torch::IValue atomicNumbers, bonds, kT = 0.0, guidanceScale = 0.0, n = 0;
+    torch::IValue atomicNumbers, bonds, kT = 0.0, guidanceScale = 0.0, guidanceAlpha = 0.0;
+    torch::IValue guidanceSource = 0, n = 0;
 
     UniSimStepArguments() = default;
     UniSimStepArguments(const UniSimStepArguments&) = delete;
@@ -74,6 +75,7 @@ public:
                 {"initial_positions", &initialPositions.value}, {"atomic_numbers", &atomicNumbers},
                 {"bonds", &bonds}, {"t", &t.value}, {"t_next", &tNext.value}, {"kT", &kT},
                 {"forces", &forces.value}, {"guidance_scale", &guidanceScale},
+                {"guidance_alpha", &guidanceAlpha}, {"guidance_source", &guidanceSource},
                 {"box_vectors", &boxVectors.value}, {"noise", &noise.value},
                 {"next_positions", &nextPositions.value}, {"n", &n}};
         auto found = names.find(name);
@@ -93,6 +95,8 @@ public:
         setTimes(tNext, state.nextTimes);
         kT = state.kT;
         guidanceScale = state.guidanceScale;
+        guidanceAlpha = state.guidanceAlpha;
+        guidanceSource = static_cast<int64_t>(state.guidanceSource);
     }
     /**
      * Set an array of vectors, shape (copies, particles, 3), or (vectors, 3) if it is not for each copy;
