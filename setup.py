@@ -185,6 +185,7 @@ def main() -> None:
             "openmm_unisim": ["py.typed"],
             "openmm_unisim.pretrained": ["*", "**/*"],
             "openmm_unisim.data": ["molecules/*"],
+            "openmm_unisim.hybrid": ["protocols/*"],
             "openmm_unisim.evaluation.page": ["assets/*", "assets/**/*"],
         },
         install_requires=[
@@ -199,6 +200,7 @@ def main() -> None:
             "typer>=0.12",
             "rich>=13",
             "safetensors>=0.4",
+            "PyYAML>=6.0",
             "pdbfixer>=1.9",
             "ParmEd>=4.2",
             "PeptideBuilder>=1.1",

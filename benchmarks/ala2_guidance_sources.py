@@ -164,6 +164,8 @@ def compare(task: Task, starts: Frames, arguments: argparse.Namespace, save: Cal
     }  # fmt: skip
     print(f"{task.name}: helix {results['target']['helix']:.3f}, floor of {count} frames {floor.mean:.3f}")
     for source in task.sources:
+        if source != "none" and source not in arguments.sources:
+            continue
         found = measure(task, source, starts, arguments)
         results["sources"].append(found)
         plain = results["sources"][0]
@@ -187,6 +189,8 @@ def main() -> None:
     parser.add_argument("--jumps", type=int, default=24)
     parser.add_argument("--burn", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--environments", nargs="+", default=["obc2", "restraint on psi"])
+    parser.add_argument("--sources", nargs="+", default=list(SOURCES), help="none is always measured first")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -211,6 +215,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         for task in tasks(arguments, Path(folder), topology):
+            if task.name not in arguments.environments:
+                continue
             compare(task, starts, arguments, save, results["environments"].setdefault(task.name, {}))
 
 

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from ._plugin import load_plugin, plugin_load_failures
     from .export.metadata import ModelMetadata, read_metadata
     from .export.validate import validate_model_file
+    from .hybrid.after_jump import Relaxation
+    from .hybrid.ghmc import GHMCIntegrator
+    from .hybrid.hybrid_simulation import HybridSimulation
+    from .hybrid.reporters import CycleReporter
+    from .hybrid.runner import run_hybrid
     from .integrator import UniSimIntegrator
     from .pretrained.registry import resolve_model
     from .simulation.reference import ReferenceJump
@@ -37,13 +42,20 @@ if TYPE_CHECKING:
     from .simulation.replicas.exchange import UniSimReplicaExchangeSampler
     from .simulation.reporters import JumpReporter
     from .simulation.runner import run_simulation
+    from .solvent.explore import RelaxingMove
+    from .solvent.move import SwitchingMove
+    from .solvent.protocol import SwitchingProtocol
+    from .solvent.simulation import SolventSimulation
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "CycleReporter",
     "DataError",
+    "GHMCIntegrator",
+    "HybridSimulation",
     "JumpReporter",
     "MissingHydrogensError",
     "ModelDomainError",
@@ -55,9 +67,14 @@ __all__ = [
     "PluginError",
     "QualityError",
     "ReferenceJump",
+    "Relaxation",
+    "RelaxingMove",
     "ReplicaSimulation",
     "RestrainedRefinement",
+    "SolventSimulation",
     "StructureError",
+    "SwitchingMove",
+    "SwitchingProtocol",
     "UniSimError",
     "UniSimIntegrator",
     "UniSimReplicaExchangeSampler",
@@ -66,22 +83,32 @@ __all__ = [
     "plugin_load_failures",
     "read_metadata",
     "resolve_model",
+    "run_hybrid",
     "run_simulation",
     "validate_model_file",
 ]
 
 _WHERE = {
+    "CycleReporter": ".hybrid.reporters",
+    "GHMCIntegrator": ".hybrid.ghmc",
+    "HybridSimulation": ".hybrid.hybrid_simulation",
     "JumpReporter": ".simulation.reporters",
     "ModelMetadata": ".export.metadata",
     "ReferenceJump": ".simulation.reference",
+    "Relaxation": ".hybrid.after_jump",
     "ReplicaSimulation": ".simulation.replicas",
     "RestrainedRefinement": ".simulation.refinement",
+    "RelaxingMove": ".solvent.explore",
+    "SolventSimulation": ".solvent.simulation",
+    "SwitchingMove": ".solvent.move",
+    "SwitchingProtocol": ".solvent.protocol",
     "UniSimIntegrator": ".integrator",
     "UniSimReplicaExchangeSampler": ".simulation.replicas.exchange",
     "load_plugin": "._plugin",
     "plugin_load_failures": "._plugin",
     "read_metadata": ".export.metadata",
     "resolve_model": ".pretrained.registry",
+    "run_hybrid": ".hybrid.runner",
     "run_simulation": ".simulation.runner",
     "validate_model_file": ".export.validate",
 }

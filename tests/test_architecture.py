@@ -23,6 +23,8 @@ ALLOWED = {
     "training": {"base", "interpolant", "model", "data", "export"},
     "pretrained": {"base", "export.metadata"},
     "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.loader"},
+    "hybrid": {"base", "pretrained", "simulation", "export.metadata"},
+    "solvent": {"base", "pretrained", "simulation", "export.metadata", "data.wholeness"},
     "evaluation": {"base", "data.trajectory_file", "pretrained"},
     # benchmark/speed times the networks and the training step themselves
     "benchmark": {
@@ -45,8 +47,10 @@ ALLOWED = {
         "training",
         "pretrained",
         "simulation",
+        "hybrid",
         "evaluation",
         "benchmark",
+        "solvent",
     },
 }
 # The public API, and the plugin's Python side, sit on top of the base.

@@ -18,10 +18,13 @@ class TerminalObserver(RunObserver):
     console : rich.console.Console
     total : int
         Jumps of the whole run.
+    what : str
+        What is counted, if not jumps.
     """
 
-    def __init__(self, console: Console, total: int):
+    def __init__(self, console: Console, total: int, what: str = "jumps"):
         self._console = console
+        self._what = what
         self._total = total
         self._stop = False
         columns = (
@@ -68,10 +71,10 @@ class TerminalObserver(RunObserver):
         """Show a jump."""
         if self._jumps is None:
             self._jumps = self._bars.add_task(
-                "Jumps", total=self._total, speed="", completed=progress.done - 1
+                self._what.capitalize(), total=self._total, speed="", completed=progress.done - 1
             )
         speed = (
-            f"{progress.jumps_per_s:.3g} jumps/s, {progress.ns_per_day:,.0f} ns/day, "
+            f"{progress.jumps_per_s:.3g} {self._what}/s, {progress.ns_per_day:,.0f} ns/day, "
             f"{100 * progress.acceptance:.4g} % kept"
         )
         self._bars.update(self._jumps, completed=progress.done, speed=speed)

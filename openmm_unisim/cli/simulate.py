@@ -70,10 +70,6 @@ def simulate(
             "model's default unless told. Guidance moves populations, not kinetics."
         ),
     ] = None,
-    refine: Annotated[
-        bool,
-        typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
-    ] = False,
     guidance_source: Annotated[
         str | None,
         typer.Option(help="none, learned, openmm, openmm+residual or resample; the model's unless told."),
@@ -91,6 +87,10 @@ def simulate(
     guidance_force_limit: Annotated[
         float, typer.Option(help="Longest guiding force on an atom, kJ/mol/nm; longer ones are cut. 0: none.")
     ] = 0.0,
+    refine: Annotated[
+        bool,
+        typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
+    ] = False,
     parameters: Annotated[
         Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
     ] = Path("data/parameters"),

@@ -179,9 +179,8 @@ def export_conditioned(
     )
     digest = weights_sha256(module)
     sources = _sources(source, kernel is not None)
-    exported = _assembled(
-        module, sources.live, operators_are_built() and not plain, _is_of_one_small_molecule(protocol)
-    )
+    fused = operators_are_built() and not plain
+    exported = _assembled(module, sources.live, fused, _is_of_one_small_molecule(protocol))
     metadata = _metadata(extra, lag, field, elements, substeps, digest, guided, sources)
     if output.suffix == PACKAGE_SUFFIX:
         from .packager import save_package  # the compiler's modules load slowly
@@ -190,13 +189,13 @@ def export_conditioned(
     return save_model_file(exported, metadata, output)
 
 
-def _assembled(jump: ConditionedJump, live: bool, fused: bool, few_atoms: bool) -> nn.Module:
-    """The module to write: packed if `fused`, with derivatives if `live`."""
+def _assembled(jump: ConditionedJump, live: bool, fused: bool, small: bool) -> nn.Module:
+    """The module to write: packed if `fused` (in one form if its molecule is `small`), with derivatives if `live`."""
     if not live:
-        return PackedJump(jump, few_atoms) if fused else jump
+        return PackedJump(jump, small) if fused else jump
     differentiable = copy.deepcopy(jump.field)
     if fused:
-        jump = PackedJump(jump, few_atoms)
+        jump = PackedJump(jump, small)
         use_fused(differentiable, True)
     return LiveJump(jump, differentiable)
 

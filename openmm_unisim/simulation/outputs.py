@@ -118,7 +118,7 @@ class RunFolder:
         self.checkpoint_record = self.path / f"{stem}.json"
         self.run_record = self.path / "run.json"
         self._new_checkpoint = self.path / f"{stem}.chk.new"
-        self._growing = [self.path / name for name in growing]
+        self._growing: tuple[Path, ...] = tuple(self.path / name for name in growing)
 
     def check_free(self) -> None:
         """Raise `OutputError` if the folder already holds something."""

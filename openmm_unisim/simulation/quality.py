@@ -25,7 +25,15 @@ from scipy.spatial import cKDTree
 from ..errors import ConfigError, StructureError
 from ..stereo import find_stereocentres
 
-__all__ = ["POLICIES", "Quality", "QualityCounts", "QualityLimits", "QualityMonitor", "check_policy"]
+__all__ = [
+    "POLICIES",
+    "Quality",
+    "QualityCounts",
+    "QualityLimits",
+    "QualityMonitor",
+    "check_policy",
+    "excluded_pairs",
+]
 
 POLICIES = ("reject", "stop", "keep")
 _RADII = {
@@ -155,7 +163,7 @@ class QualityMonitor:
         numbers = [atom.element.atomic_number for atom in topology.atoms()]
         radii = np.array([_RADII.get(number, _DEFAULT_RADIUS) for number in numbers])
         self._clash_radii = self.limits.clash_fraction * radii
-        self._excluded = _excluded_pairs(topology)
+        self._excluded = excluded_pairs(topology)
 
     @property
     def n_stereocentres(self) -> int:
@@ -220,7 +228,7 @@ def _triple_product(positions: NDArray[np.float64], centres: NDArray[np.int64]) 
     return np.einsum("ni,ni->n", arms[:, 0], np.cross(arms[:, 1], arms[:, 2]))
 
 
-def _excluded_pairs(topology: app.Topology) -> set[tuple[int, int]]:
+def excluded_pairs(topology: app.Topology) -> set[tuple[int, int]]:
     """Pairs (i < j) at most three bonds apart."""
     neighbours: list[set[int]] = [set() for _ in range(topology.getNumAtoms())]
     for bond in topology.bonds():

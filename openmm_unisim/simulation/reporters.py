@@ -32,7 +32,7 @@ from .counters import CounterReader, JumpOutcome
 from .outputs import output_errors
 from .quality import NOT_MEASURED, Quality, QualityMonitor
 
-__all__ = ["COLUMNS", "JumpRecord", "JumpReporter", "JumpTable"]
+__all__ = ["COLUMNS", "JumpRecord", "JumpReporter", "JumpTable", "RowTable"]
 
 
 @dataclass(frozen=True)
@@ -66,37 +66,40 @@ class JumpRecord:
 COLUMNS = tuple(field.name for field in fields(JumpRecord))
 
 
-def _columns_of(path: Path) -> tuple[str, ...]:
+def _columns_of(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Columns of a file that goes on: one of an older version lacks some."""
     if not path.is_file():
-        return COLUMNS
+        return columns
     with output_errors(path), open(path) as stream:
         names = tuple(stream.readline().strip().split(","))
-    return names if set(names) <= set(COLUMNS) and names != ("",) else COLUMNS
+    return names if set(names) <= set(columns) and names != ("",) else columns
 
 
-class JumpTable:
-    """Writer of jumps.csv; every row is flushed, so that a kill loses at most half a line.
+class RowTable:
+    """Writer of a table of records; every row is flushed, so that a kill loses at most half a line.
 
     Parameters
     ----------
     path : str or Path
+    columns : tuple of str
+        Fields of the records.
     append : bool
         Continue the file instead of starting it.
     """
 
-    def __init__(self, path: str | Path, append: bool = False):
+    def __init__(self, path: str | Path, columns: tuple[str, ...], append: bool = False):
         self._path = Path(path)
-        self._columns = _columns_of(self._path) if append else COLUMNS
+        self._columns = _columns_of(self._path, columns) if append else columns
         with output_errors(self._path):
             self._stream: TextIO = open(self._path, "a" if append else "w", newline="")
             if self._stream.tell() == 0:  # an appended file may be empty
                 self._stream.write(",".join(self._columns) + "\n")
                 self._stream.flush()
 
-    def write(self, record: JumpRecord) -> None:
-        """Append one row: shortest text that reads back as the same number."""
-        values = (repr(getattr(record, name)) for name in self._columns)
+    def write(self, record: Any) -> None:
+        """Append one row: text as it is, numbers as the shortest text that reads back as the same number."""
+        found = (getattr(record, name) for name in self._columns)
+        values = (value if isinstance(value, str) else repr(value) for value in found)
         with output_errors(self._path):
             self._stream.write(",".join(values) + "\n")
             self._stream.flush()
@@ -104,6 +107,13 @@ class JumpTable:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+class JumpTable(RowTable):
+    """Writer of jumps.csv."""
+
+    def __init__(self, path: str | Path, append: bool = False):
+        super().__init__(path, COLUMNS, append)
 
 
 class JumpReporter:

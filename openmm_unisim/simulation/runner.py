@@ -207,10 +207,10 @@ class _JumpRun:
     def _write_record(self, status: str) -> None:
         self._record["status"] = status
         self._record["jumps"] = self._standing.record(self._lag_time, self._guard.counts)
-        if self._prepared.refinement is not None:
-            self._record["jumps"]["refinement"] = asdict(self._prepared.refinement.counts)
         if self._prepared.settings.guidance.force_limit > 0:
             self._record["jumps"]["clipped_forces"] = self._prepared.integrator.getNumClipped()
+        if self._prepared.refinement is not None:
+            self._record["jumps"]["refinement"] = asdict(self._prepared.refinement.counts)
         write_json(self._folder.run_record, self._record)
 
 
