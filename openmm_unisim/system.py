@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import openmm
 from openmm import app, unit
+from openmm.app import modeller as modeller_module
 
 from .errors import ConfigError, MissingHydrogensError, NonFiniteError, PlatformError, StructureError
 
@@ -156,14 +157,15 @@ def build_capped_peptide(letters: str) -> Molecule:
 def repeatable_placement() -> Iterator[None]:
     """Same hydrogens every time: OpenMM's `Modeller.addHydrogens` places them with Python's global generator.
 
-    The generator's state is put back, so that the caller's random numbers are left alone.
+    Meanwhile it gets one of its own. Seeding the global one would not do: other threads, such as those of a dask
+    worker, draw from it, too.
     """
-    state = random.getstate()
-    random.seed(0)
+    shared = modeller_module.random
+    modeller_module.random = random.Random(0)
     try:
         yield
     finally:
-        random.setstate(state)
+        modeller_module.random = shared
 
 
 def load_structure(path: Path) -> Molecule:

@@ -1,5 +1,9 @@
 """Molecules and Systems."""
 
+import random
+import threading
+import time
+
 import numpy as np
 import openmm
 import pytest
@@ -86,3 +90,24 @@ def test_hydrogens_that_the_force_field_misses_are_named_in_one_sentence():
     sentence = r"^Residue 1 \(ALA\) of 'ala' is missing 2 hydrogen atoms; give --repair[^.]*\.$"
     with pytest.raises(MissingHydrogensError, match=sentence):
         create_system(lacking, "vacuum")
+
+
+def test_hydrogens_are_the_same_while_other_threads_draw_random_numbers() -> None:
+    """As those of a dask worker do: the placement has a generator of its own, and leaves the global one alone."""
+    state, done = random.getstate(), threading.Event()
+    expected = load_molecule("ACE-ALA-NME").positions
+    assert random.getstate() == state
+
+    def draw() -> None:
+        while not done.is_set():
+            random.random()
+            time.sleep(0)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        found = load_molecule("ACE-ALA-NME").positions
+    finally:
+        done.set()
+        thread.join()
+    np.testing.assert_array_equal(found, expected)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError
-from .simulate import INTERRUPTED, _known, _observer
+from .simulate import INTERRUPTED, _guidance, _known, _observer
 
 if TYPE_CHECKING:
     from ..simulation.replicas.runner import ExecutorMaker
@@ -56,6 +56,23 @@ def replicas(
     guidance_scale: Annotated[
         float | None, typer.Option(help="Strength of the model's guidance; the model's default unless told.")
     ] = None,
+    guidance_source: Annotated[
+        str | None,
+        typer.Option(help="none, learned, openmm, openmm+residual or resample; the model's unless told."),
+    ] = None,
+    guidance_groups: Annotated[
+        str, typer.Option(help="Force groups that guide, such as 1,3; the solvent's, 1, unless told.")
+    ] = "",
+    resample: Annotated[
+        int, typer.Option(help="Guidance source resample: among how many jumps one is chosen; 8 unless told.")
+    ] = 0,
+    guidance_force: Annotated[
+        list[Path] | None,
+        typer.Option(help="XML of an OpenMM Force to be guided by, added in force group 2; may be repeated."),
+    ] = None,
+    guidance_force_limit: Annotated[
+        float, typer.Option(help="Longest guiding force on an atom, kJ/mol/nm; longer ones are cut. 0: none.")
+    ] = 0.0,
     refine: Annotated[
         bool,
         typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
@@ -83,6 +100,7 @@ def replicas(
         _known(input, parameters), model, output, jumps, environment, temperature, substeps, seed, platform,
         thermalise_ps=thermalise, checkpoint_interval=checkpoint_interval, repair=repair,
         guidance_scale=guidance_scale, refine=refine,
+        guidance=_guidance(guidance_source, guidance_groups, resample, guidance_force, guidance_force_limit),
     )  # fmt: skip
     pool, size = _pool(workers, dask)
     settings = ReplicaSettings(run, replicas, acceptance, interval, parts or min(size, replicas), device)

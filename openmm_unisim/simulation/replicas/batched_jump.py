@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import openmm
 from numpy.typing import NDArray
-from openmm import app
+from openmm import app, unit
 
 from ...errors import ConfigError
-from ...export.metadata import ModelMetadata, read_metadata
+from ...export.metadata import GUIDANCE_SOURCES, ModelMetadata, read_metadata
 from ...pretrained.registry import resolve_model
-from ..noise import standard_normals
+from ..guidance import Resampling, draw_proposal
 from ..reference import Proposal, ReferenceJump
 from .shared_context import SharedContext
 from .torch_scope import torch_scope
@@ -89,6 +89,7 @@ class BatchedJump:
         """Set up the law of the jump; forces for guidance come from the shared Context."""
         integrator = self.integrator
         metadata = read_metadata(integrator.getModelFile())
+        self.source = GUIDANCE_SOURCES[integrator.getGuidanceSource()]
         order = {int(particle): index for index, particle in enumerate(self.particles)}
         box = self._system.getDefaultPeriodicBoxVectors()
         with warnings.catch_warnings():
@@ -100,7 +101,8 @@ class BatchedJump:
                 temperature=integrator.getTemperature()._value,
                 n_substeps=integrator.getNumSubsteps(),
                 guidance_scale=integrator.getGuidanceScale(),
-                forces=self._forces(shared, metadata),
+                guidance_source=self.source,
+                **self._forces(shared, metadata),
                 box_vectors=[list(vector._value) for vector in box] if metadata.periodic else None,
                 device=self._device,
                 exact=self._exact,
@@ -118,25 +120,34 @@ class BatchedJump:
         step : int
             Number of the jump, from 0.
         """
-        substeps = np.arange(self.law.n_substeps)[:, None, None]
-        noise = standard_normals(seeds[None, :, None], step, substeps, np.arange(len(self.particles)))
         with torch_scope(self._threads):
-            return self.law.propose(positions[:, self.particles], noise)
+            return draw_proposal(self.law, positions[:, self.particles], seeds, step)
 
-    def _forces(self, shared: SharedContext, metadata: ModelMetadata) -> Any:
-        """Forces that the model asks for, or None: of the whole potential for force means, else those that guide."""
+    def _forces(self, shared: SharedContext, metadata: ModelMetadata) -> dict[str, Any]:
+        """What the law asks of OpenMM: the whole potential for force means, else what guides it."""
         whole = metadata.force_means_nm > 0
-        if not metadata.forces_required and not whole:
-            return None
+        guided = self.integrator.getGuidanceScale() > 0 and self.source not in ("none", "learned")
+        if not whole and not guided:
+            return {}
         if len(self.particles) < self._system.getNumParticles():
             raise ConfigError(
-                "OpenMM's forces on jumps are for atoms only, and this System has virtual sites; use a System without "
-                "them"
+                "OpenMM's forces and energies of jumps are of atoms only, and this System has virtual sites; use a System "
+                "without them"
                 + (", or a model without force means." if whole else ", or set the guidance scale to 0.")
             )
-        asked = self.integrator.getIntegrationForceGroups if whole else self.integrator.getGuidanceForceGroups
-        groups = asked() & _ALL_GROUPS
-        return lambda positions: shared.forces(positions, groups)
+        if whole:
+            every = self.integrator.getIntegrationForceGroups() & _ALL_GROUPS
+            return {"forces": lambda positions: shared.forces(positions, every)}
+        groups = self.integrator.getGuidanceForceGroups() & _ALL_GROUPS
+        limit = self.integrator.getGuidanceForceLimit()
+        found: dict[str, Any] = {
+            "forces": lambda positions: shared.forces(positions, groups),
+            "force_limit": limit.value_in_unit(unit.kilojoule_per_mole / unit.nanometer),
+        }
+        if self.source == "resample":
+            number = self.integrator.getNumResampled()
+            found = {"resampling": Resampling(lambda positions: shared.energies(positions, groups), number)}
+        return found
 
 
 def _integrator(

@@ -366,7 +366,9 @@ class ReplicaSimulation:
             "model": self.integrator.getModelHash(),
             "temperature": self._jump.law.temperature,
             "numSubsteps": self._jump.law.n_substeps,
-            "guidanceScale": self._jump.law.guidance_scale,
+            "guidanceSource": self._jump.source,
+            "guidanceScale": self._jump.law.chosen_scale,
+            "guidanceForceLimit": self._jump.law.force_limit,
             "acceptance": self.acceptance,
             "refinement": None if self._refinement is None else self._refinement.strength,
         }

@@ -56,14 +56,17 @@ class SharedContext:
         """Whether positions after a jump have to be projected: constraints, virtual sites."""
         return self._constrained or self._virtual
 
-    def energies(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Potential energy of the integrator's force groups, kJ/mol, (m,); nan where OpenMM refuses the positions.
+    def energies(self, positions: NDArray[np.float64], groups: int | None = None) -> NDArray[np.float64]:
+        """Potential energy, kJ/mol, (m,); nan where OpenMM refuses the positions.
 
         Parameters
         ----------
         positions : ndarray, shape (m, n_particles, 3), nm
+        groups : int, optional
+            Force groups as bits; the integrator's unless given.
         """
-        groups = self._integrator.getIntegrationForceGroups()
+        if groups is None:
+            groups = self._integrator.getIntegrationForceGroups()
         return np.array([self._guarded(self._energy, copy, groups) for copy in positions])
 
     def forces(self, positions: NDArray[np.float64], groups: int) -> NDArray[np.float64]:

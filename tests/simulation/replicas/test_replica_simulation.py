@@ -10,6 +10,7 @@ from openmm import app, unit
 
 from openmm_unisim import JumpReporter, ReplicaSimulation, RestrainedRefinement, UniSimIntegrator
 from openmm_unisim.errors import ConfigError, NonFiniteError, QualityError
+from openmm_unisim.export.metadata import GUIDANCE_SOURCES
 from openmm_unisim.simulation.noise import standard_normals
 from openmm_unisim.system import create_system, load_molecule
 from tests.plugin.conftest import toys  # noqa: F401  (a fixture)
@@ -286,6 +287,25 @@ def test_forces_guide_each_copy(toys):  # noqa: F811
     add_wells(system, 6235.8)
     alone, _ = jumper(toys["guided"], topology, system, starts(2)[1], seed=8)
     np.testing.assert_allclose(frames[:, 1], trajectory(alone, 3), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("source", ["none", "resample", "openmm"])
+@pytest.mark.parametrize("limit", [0.0, 20.0])
+def test_sources_of_guidance_are_the_integrators(toys, source, limit):  # noqa: F811
+    topology, system = free_atoms(ATOMS)
+    add_wells(system, 6235.8)
+    made = []
+    for seed in (7, 8):
+        integrator = UniSimIntegrator(toys["guided"], topology, 300.0, randomNumberSeed=seed)
+        integrator.setGuidanceSource(GUIDANCE_SOURCES.index(source))
+        integrator.setNumResampled(3)
+        integrator.setGuidanceForceLimit(limit)
+        made.append(integrator)
+    simulation = ReplicaSimulation(topology, system, made[0], 2, PLATFORM)
+    simulation.setPositions(starts(2))
+    alone = app.Simulation(topology, system, made[1], PLATFORM)
+    alone.context.setPositions(starts(2)[1])
+    np.testing.assert_allclose(run(simulation, 3)[:, 1], trajectory(alone, 3), rtol=0, atol=1e-12)
 
 
 def test_virtual_sites_follow(toys):  # noqa: F811
