@@ -131,8 +131,8 @@ class BatchedJump:
             return {}
         if len(self.particles) < self._system.getNumParticles():
             raise ConfigError(
-                "OpenMM's forces and energies of jumps are of atoms only, and this System has virtual sites; use a System "
-                "without them"
+                "OpenMM's forces and energies of jumps are of atoms only, and this System has virtual sites; use a "
+                "System without them"
                 + (", or a model without force means." if whole else ", or set the guidance scale to 0.")
             )
         if whole:
