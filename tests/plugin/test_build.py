@@ -90,6 +90,7 @@ def test_every_file_of_the_package_that_is_not_python_is_packed(script) -> None:
     folders = (
         "openmm_unisim/pretrained/",
         "openmm_unisim/data/molecules/",
+        "openmm_unisim/hybrid/protocols/",
         "openmm_unisim/evaluation/page/assets/",
     )
     others = [name for name in listing.stdout.split() if not name.endswith((".py", "py.typed"))]
@@ -111,5 +112,5 @@ def test_what_is_imported_is_required(script, monkeypatch) -> None:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 imported.add(node.module.split(".")[0])
     third_party = {name.lower() for name in imported - set(sys.stdlib_module_names)} - {"openmm_unisim"}
-    brought_along = {"click": "typer", "markupsafe": "jinja2"}
+    brought_along = {"click": "typer", "markupsafe": "jinja2", "yaml": "pyyaml"}
     assert {brought_along.get(name, name) for name in third_party} <= required
