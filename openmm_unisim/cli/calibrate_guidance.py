@@ -71,8 +71,8 @@ def calibrate_guidance(
     )
     if counting < ENOUGH_PAIRS:
         print(
-            f"Warning: that is {counting:.0f} pairs: the model's environment rarely goes where the other one is, so a "
-            "resampled jump needs many candidates."
+            f"Warning: that is {counting:.0f} pairs, few to rest alpha on: give more MD. If the share is small, too, "
+            "the model's environment rarely goes where the other one is, and a resampled jump needs many candidates."
         )
 
 

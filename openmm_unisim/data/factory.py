@@ -4,6 +4,7 @@ manifest. A killed run is continued by starting it again: every task goes on fro
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -24,11 +25,19 @@ ExecutorMaker = Callable[[], AbstractContextManager[Executor]]
 Report = Callable[[TaskResult, int, int], None]
 
 
-def _settle_worker() -> None:
-    """One thread a process: throughput comes from running molecules side by side."""
+def _settle_worker(parent: int) -> None:
+    """One thread a process: throughput comes from running molecules side by side. It ends with its parent."""
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["OPENMM_CPU_THREADS"] = "1"
     os.nice(NICENESS)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process at once when its parent is gone: an orphan would go on, and hold the locks of its folders."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 def local_executor(workers: int) -> ProcessPoolExecutor:
@@ -36,7 +45,9 @@ def local_executor(workers: int) -> ProcessPoolExecutor:
     if workers < 1:
         raise ConfigError(f"workers = {workers} must be at least 1.")
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_settle_worker)
+    return ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_settle_worker, initargs=(os.getpid(),)
+    )
 
 
 @contextmanager

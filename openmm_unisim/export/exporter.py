@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .._plugin import load_operators
 from ..errors import ModelFileError, OutputError
 from ..provenance import source_commit
 from .metadata import OPERATORS_VERSION, ModelMetadata, read_metadata
@@ -128,6 +129,8 @@ def change_metadata(path: Path, output: Path, changes: dict[str, object]) -> Mod
             "file, or the weights' export, instead."
         )
     changed = ModelMetadata.model_validate(metadata.model_dump() | changes)
+    if metadata.operators:
+        load_operators()  # torch parses the program, which names them
     with quiet_torchscript():
         module = torch.jit.load(str(path))
         content = module.save_to_buffer(_extra_files=changed.to_strings())

@@ -178,7 +178,7 @@ def _positive(value: Any, in_units: unit.Unit, name: str) -> float:
 
 def _friction(value: Any) -> float:
     """1/ps; infinity becomes a number so large that exp(-friction dt) is 0 for any time step in use."""
-    if value == math.inf:
+    if (value._value if unit.is_quantity(value) else value) == math.inf:
         return 1e300
     number = in_unit(value, unit.picosecond**-1, "frictionCoeff")
     if number < 0:

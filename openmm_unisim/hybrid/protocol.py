@@ -55,8 +55,8 @@ class JumpPart(_Part):
         None is the model's default.
     """
 
-    number: int = Field(default=1, ge=0)
-    substeps: int = Field(default=0, ge=0)
+    number: int = Field(default=1, ge=0, strict=True)
+    substeps: int = Field(default=0, ge=0, strict=True)
     after: Literal["accept", "metropolis", "relax"] = "relax"
     guidance_scale: float | None = Field(default=None, ge=0)
 

@@ -164,6 +164,11 @@ def prepare_run(settings: RunSettings) -> PreparedRun:
     _warn_of_another_molecule(molecule, metadata, warnings)
     system = protocol.system(molecule)
     settings.guidance.apply(integrator, system, source)
+    if settings.guidance.forces and metadata.guidance_environment in ENVIRONMENTS:
+        warnings.append(
+            f"The model's guidance was calibrated for '{metadata.guidance_environment}', and other forces guide: "
+            "their strength is that one's. `openmm-unisim calibrate-guidance --force` finds their own."
+        )
     refinement = _refinement(settings, molecule, system, warnings)
     substeps = settings.substeps or metadata.default_substeps
     identity = _identity(settings, molecule, model_path, protocol, platform, substeps)

@@ -1,6 +1,10 @@
 """The factory: resumable, one failure stops no other, the same on dask."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
@@ -163,3 +167,29 @@ def test_no_scheduler_is_named():
     pytest.importorskip("distributed", reason="dask (extra 'data') isn't installed")
     with pytest.raises(ConfigError, match="No dask scheduler"), dask_executor("no-such-scheme://nowhere:1"):
         pass
+
+
+def test_workers_end_with_their_parent(tmp_path) -> None:
+    """Killed without a chance to tell them, it leaves no orphans that hold the locks of a run."""
+    code = (
+        "import os, time; from openmm_unisim.data.factory import local_executor\n"
+        "if __name__ == '__main__':\n"
+        "    with local_executor(1) as pool:\n"
+        "        print(pool.submit(os.getpid).result(), flush=True); time.sleep(60)\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"worker {worker} lives on")

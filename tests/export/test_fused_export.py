@@ -132,6 +132,16 @@ def test_absent_operators_are_one_clear_error(files, monkeypatch, tmp_path):
     assert read_metadata(tmp_path / "again.unisim.pt").operators == 0
 
 
+def test_a_fresh_process_changes_metadata(files, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from openmm_unisim.export.exporter import change_metadata;"
+        "print(change_metadata(Path(sys.argv[1]), Path(sys.argv[2]), {'license': 'CC0'}).license)"
+    )
+    command = [sys.executable, "-c", code, files["fused"], tmp_path / "changed.unisim.pt"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.stdout.strip() == "CC0", result.stderr
+
+
 def test_a_fresh_process_loads_the_operators_itself(files):
     code = (
         "import sys, torch; from openmm_unisim.export.loader import load_model_file;"

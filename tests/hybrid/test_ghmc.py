@@ -100,7 +100,8 @@ def test_a_double_well_has_its_variance_where_langevin_middle_is_wrong() -> None
 
 def test_mala_is_the_limit_of_infinite_friction() -> None:
     truth = moment(double_well, 2)
-    integrator = GHMCIntegrator(300.0, math.inf, 0.03)
+    integrator = GHMCIntegrator(300.0, math.inf / unit.picosecond, 0.03)
+    assert integrator.getFriction() == GHMCIntegrator(300.0, math.inf, 0.03).getFriction()
     squares = frames(integrator, wells(DOUBLE_WELL, 2), 2000, 5)[:, :, :1] ** 2
     assert abs(deviation(squares, truth)) < 4.0
 

@@ -36,6 +36,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("kind: explore\nmd: {hmm: 3}", r"md\.hmm is unknown; keys are integrator, steps"),
         ("cycles: 3", "kind: field required"),
         ("kind: explore\nmd: {steps: -3}", r"md\.steps: input should be greater than or equal to 0 \(got -3\)"),
+        ("kind: explore\njump: {number: true}", r"jump\.number: input should be a valid integer"),
         ("kind: guess", r"kind: input should be 'explore', 'sample' or 'seed' \(got 'guess'\)"),
         ("kind: sample", r"jump\.after is 'relax', and kind 'sample' is exact with 'metropolis' only"),
         ("kind: sample\njump: {after: metropolis}", r"md\.integrator is 'langevin-middle', and kind 'sample'"),
