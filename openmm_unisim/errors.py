@@ -1,5 +1,7 @@
 """Named errors. Each message is one sentence that carries the offending value and what to do about it."""
 
+from collections.abc import Sequence
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -15,6 +17,7 @@ __all__ = [
     "StructureError",
     "UniSimError",
     "UnknownElementError",
+    "check_choice",
 ]
 
 
@@ -72,3 +75,10 @@ class QualityError(UniSimError):
 
 class OutputError(UniSimError, OSError):
     """An output file or folder can't be written."""
+
+
+def check_choice(what: str, value: str, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`, else raise a `ConfigError` that names them."""
+    if value not in choices:
+        raise ConfigError(f"{what} '{value}' is unknown; choose one of {', '.join(choices)}.")
+    return value

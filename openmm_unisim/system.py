@@ -17,7 +17,14 @@ import openmm
 from openmm import app, unit
 from openmm.app import modeller as modeller_module
 
-from .errors import ConfigError, MissingHydrogensError, NonFiniteError, PlatformError, StructureError
+from .errors import (
+    ConfigError,
+    MissingHydrogensError,
+    NonFiniteError,
+    PlatformError,
+    StructureError,
+    check_choice,
+)
 
 ENVIRONMENTS = ("vacuum", "obc2")
 FORCE_FIELD = "amber14/protein.ff14SB.xml"
@@ -250,8 +257,7 @@ def create_system(
     hydrogen_mass : float
         Da; the mass is taken from the bonded heavy atom.
     """
-    if environment not in ENVIRONMENTS:
-        raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
+    check_choice("Environment", environment, ENVIRONMENTS)
     mass = hydrogen_mass * unit.dalton
     options = {
         "nonbondedMethod": app.NoCutoff,

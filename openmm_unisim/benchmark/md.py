@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, UniSimError
+from ..errors import ConfigError, UniSimError, check_choice
 from ..evaluation.page.jsonable import jsonable
 from ..provenance import provenance
 from ..simulation.preparation import derive_seeds, input_hash
@@ -79,10 +79,7 @@ class MDBenchmarkSettings:
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
-        if self.environment not in ENVIRONMENTS:
-            raise ConfigError(
-                f"Environment '{self.environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}."
-            )
+        check_choice("Environment", self.environment, ENVIRONMENTS)
         for name in ("temperature", "friction", "repeat_seconds", "seconds", "frame_spacing_ps"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):

@@ -1,12 +1,25 @@
 """`openmm-unisim hybrid`: MD and jumps in turn, by a protocol."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ConfigError
+from .run_options import (
+    INPUT,
+    PARAMETERS,
+    Environment,
+    Parameters,
+    Platform,
+    Repair,
+    Resume,
+    Seed,
+    Temperature,
+    exit_interrupted,
+    known_input,
+    observing,
+)
 
 if TYPE_CHECKING:
     from ..hybrid.preparation import HybridSettings
@@ -19,12 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def hybrid(
     protocol: Annotated[str, typer.Argument(help="explore, sample, seed, or a YAML file.")],
-    input: Annotated[
-        str | None,
-        typer.Argument(
-            help="PDB, mmCIF or prmtop file, a sequence such as ACE-ALA-NME, or a listed small molecule."
-        ),
-    ] = None,
+    input: Annotated[str | None, typer.Argument(help=INPUT)] = None,
     model: Annotated[
         str | None, typer.Option(help="Registered name (see `openmm-unisim models`) or a model file.")
     ] = None,
@@ -32,24 +40,16 @@ def hybrid(
     cycles: Annotated[
         int | None, typer.Option(help="Number of cycles in all, instead of the protocol's.")
     ] = None,
-    environment: Annotated[str | None, typer.Option(help="vacuum or obc2; the model's unless told.")] = None,
-    seed: Annotated[int, typer.Option(help="One seed for everything, at least 1.")] = 1,
-    platform: Annotated[
-        str | None, typer.Option(help="OpenMM platform; Reference below 50 atoms, else CPU, unless told.")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="K; the model's training temperature unless told.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
-    ] = False,
+    environment: Environment = None,
+    seed: Seed = 1,
+    platform: Platform = None,
+    temperature: Temperature = None,
+    resume: Resume = False,
+    repair: Repair = False,
     show: Annotated[
         bool, typer.Option("--show", help="Print the protocol, to copy and change, and do nothing.")
     ] = False,
-    parameters: Annotated[
-        Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
-    ] = Path("data/parameters"),
+    parameters: Parameters = PARAMETERS,
 ) -> None:
     """MD and jumps in turn: explore conformations, sample exactly, or spread start points.
 
@@ -58,7 +58,6 @@ def hybrid(
     from ..hybrid.preparation import HybridSettings
     from ..hybrid.protocol import load_protocol, protocol_text
     from ..hybrid.runner import run_hybrid
-    from .simulate import INTERRUPTED, _known
 
     if show:
         print(protocol_text(protocol), end="")
@@ -70,30 +69,14 @@ def hybrid(
         raise ConfigError(f"{', '.join(missing)} must be given; `openmm-unisim hybrid --help` shows how.")
     changes = {} if cycles is None else {"cycles": cycles}
     settings = HybridSettings(
-        _known(input, parameters), model, output, load_protocol(protocol, **changes), environment, temperature,
+        known_input(input, parameters), model, output, load_protocol(protocol, **changes), environment, temperature,
         seed, platform, repair,
     )  # fmt: skip
-    record = _run(settings, resume, run_hybrid)
+    with observing(settings.protocol.cycles, "cycles") as observer:
+        record = run_hybrid(settings, resume=resume, observer=observer)
     if record["status"] == "interrupted":
-        print(
-            f"Interrupted after {record['cycles']['done']} of {settings.protocol.cycles} cycles; --resume continues.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(INTERRUPTED)
+        exit_interrupted(record["cycles"]["done"], settings.protocol.cycles, "cycles", "--resume continues")
     print(_summary(record, settings))
-
-
-def _run(settings: "HybridSettings", resume: bool, run_hybrid: Any) -> dict[str, Any]:
-    """With progress on a terminal; a first Ctrl-C, or SIGTERM, lets the cycle in hand finish and saves."""
-    from rich.console import Console
-
-    from .progress import TerminalObserver
-    from .simulate import _first_signal_calls
-
-    observer = TerminalObserver(Console(stderr=True), settings.protocol.cycles, "cycles")
-    with _first_signal_calls(observer.request_stop), observer:
-        result: dict[str, Any] = run_hybrid(settings, resume=resume, observer=observer)
-    return result
 
 
 def _summary(record: dict[str, Any], settings: "HybridSettings") -> str:

@@ -1,13 +1,36 @@
 """`openmm-unisim replicas`: many copies of one molecule, in one process or over the workers of a cluster."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ConfigError
-from .simulate import INTERRUPTED, _guidance, _known, _observer
+from .run_options import (
+    INPUT,
+    PARAMETERS,
+    CheckpointInterval,
+    Environment,
+    GuidanceForce,
+    GuidanceForceLimit,
+    GuidanceGroups,
+    GuidanceScale,
+    GuidanceSource,
+    Model,
+    Output,
+    Parameters,
+    Platform,
+    Refine,
+    Repair,
+    Resample,
+    Seed,
+    Substeps,
+    Temperature,
+    exit_interrupted,
+    guidance_of,
+    known_input,
+    observing,
+)
 
 if TYPE_CHECKING:
     from ..simulation.replicas.runner import ExecutorMaker
@@ -19,14 +42,9 @@ def register(app: typer.Typer) -> None:
 
 
 def replicas(
-    input: Annotated[
-        str,
-        typer.Argument(
-            help="PDB, mmCIF or prmtop file, a sequence such as ACE-ALA-NME, or a listed small molecule."
-        ),
-    ],
-    model: Annotated[str, typer.Option(help="Registered name (see `openmm-unisim models`) or a model file.")],
-    output: Annotated[Path, typer.Option(help="Run folder.")],
+    input: Annotated[str, typer.Argument(help=INPUT)],
+    model: Model,
+    output: Output,
     replicas: Annotated[int, typer.Option(help="Number of copies.")] = 16,
     jumps: Annotated[int, typer.Option(help="Number of jumps of each copy, in all.")] = 1000,
     acceptance: Annotated[
@@ -36,47 +54,22 @@ def replicas(
         ),
     ] = "quality",
     interval: Annotated[int, typer.Option(help="Jumps between frames.")] = 1,
-    environment: Annotated[str | None, typer.Option(help="vacuum or obc2; the model's unless told.")] = None,
-    seed: Annotated[int, typer.Option(help="One seed for everything, at least 1.")] = 1,
-    platform: Annotated[
-        str | None, typer.Option(help="OpenMM platform; Reference below 50 atoms, else CPU, unless told.")
-    ] = None,
+    environment: Environment = None,
+    seed: Seed = 1,
+    platform: Platform = None,
     device: Annotated[str, typer.Option(help="Where torch evaluates the model: cpu, cuda, ...")] = "cpu",
-    substeps: Annotated[
-        int, typer.Option(help="Network evaluations in a jump; 0 is the model's default.")
-    ] = 0,
-    temperature: Annotated[
-        float | None, typer.Option(help="K; the model's training temperature unless told.")
-    ] = None,
+    substeps: Substeps = 0,
+    temperature: Temperature = None,
     thermalise: Annotated[float, typer.Option(help="ps of MD of each copy before its first jump.")] = 50.0,
-    checkpoint_interval: Annotated[int, typer.Option(help="Jumps between checkpoints.")] = 100,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Add missing heavy atoms and hydrogens (pH 7) to a PDB file.")
-    ] = False,
-    guidance_scale: Annotated[
-        float | None, typer.Option(help="Strength of the model's guidance; the model's default unless told.")
-    ] = None,
-    guidance_source: Annotated[
-        str | None,
-        typer.Option(help="none, learned, openmm, openmm+residual or resample; the model's unless told."),
-    ] = None,
-    guidance_groups: Annotated[
-        str, typer.Option(help="Force groups that guide, such as 1,3; the solvent's, 1, unless told.")
-    ] = "",
-    resample: Annotated[
-        int, typer.Option(help="Guidance source resample: among how many jumps one is chosen; 8 unless told.")
-    ] = 0,
-    guidance_force: Annotated[
-        list[Path] | None,
-        typer.Option(help="XML of an OpenMM Force to be guided by, added in force group 2; may be repeated."),
-    ] = None,
-    guidance_force_limit: Annotated[
-        float, typer.Option(help="Longest guiding force on an atom, kJ/mol/nm; longer ones are cut. 0: none.")
-    ] = 0.0,
-    refine: Annotated[
-        bool,
-        typer.Option("--refine", help="Minimise after each jump, restrained to it; populations suffer."),
-    ] = False,
+    checkpoint_interval: CheckpointInterval = 100,
+    repair: Repair = False,
+    guidance_scale: GuidanceScale = None,
+    guidance_source: GuidanceSource = None,
+    guidance_groups: GuidanceGroups = "",
+    resample: Resample = 0,
+    guidance_force: GuidanceForce = None,
+    guidance_force_limit: GuidanceForceLimit = 0.0,
+    refine: Refine = False,
     workers: Annotated[
         int, typer.Option(help="Processes on this machine among which the copies are split.")
     ] = 1,
@@ -84,9 +77,7 @@ def replicas(
     parts: Annotated[
         int, typer.Option(help="Batches of copies; 0: one a process, or one a worker of the cluster.")
     ] = 0,
-    parameters: Annotated[
-        Path, typer.Option(help="Folder of small molecules' Amber files; made there if absent.")
-    ] = Path("data/parameters"),
+    parameters: Parameters = PARAMETERS,
 ) -> None:
     """Run copies of one molecule that share each evaluation of the model; one trajectory a copy.
 
@@ -97,21 +88,17 @@ def replicas(
     from ..simulation.replicas.settings import ReplicaSettings
 
     run = RunSettings(
-        _known(input, parameters), model, output, jumps, environment, temperature, substeps, seed, platform,
+        known_input(input, parameters), model, output, jumps, environment, temperature, substeps, seed, platform,
         thermalise_ps=thermalise, checkpoint_interval=checkpoint_interval, repair=repair,
         guidance_scale=guidance_scale, refine=refine,
-        guidance=_guidance(guidance_source, guidance_groups, resample, guidance_force, guidance_force_limit),
+        guidance=guidance_of(guidance_source, guidance_groups, resample, guidance_force, guidance_force_limit),
     )  # fmt: skip
     pool, size = _pool(workers, dask)
     settings = ReplicaSettings(run, replicas, acceptance, interval, parts or min(size, replicas), device)
-    with _observer(run) as observer:
+    with observing(jumps) as observer:
         record = run_replicas(settings, pool, observer)
     if record["status"] == "interrupted":
-        print(
-            f"Interrupted after {record['jumps']['done']} of {jumps} jumps; the same command goes on.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(INTERRUPTED)
+        exit_interrupted(record["jumps"]["done"], jumps, "jumps", "the same command goes on")
     print(_summary(record, output))
 
 

@@ -1,9 +1,10 @@
 """`openmm-unisim solvent`: jumps of a peptide in a periodic box of water."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .run_options import Model, Output, Resume, Seed, Substeps, Temperature
 
 
 def register(app: typer.Typer) -> None:
@@ -15,8 +16,8 @@ def solvent(
     input: Annotated[
         str, typer.Argument(help="PDB or mmCIF file, or a capped sequence such as ACE-ALA-NME (ff14SB).")
     ],
-    model: Annotated[str, typer.Option(help="Registered name (see `openmm-unisim models`) or a model file.")],
-    output: Annotated[Path, typer.Option(help="Run folder.")],
+    model: Model,
+    output: Output,
     cycles: Annotated[int, typer.Option(help="Cycles of MD and moves, in all.")] = 100,
     edge: Annotated[float, typer.Option(help="Edge of the cubic box, nm.")] = 2.6,
     md_steps: Annotated[int, typer.Option(help="MD steps of 2 fs in a cycle.")] = 250,
@@ -32,16 +33,14 @@ def solvent(
         bool, typer.Option("--explore", help="Take every jump that leaves the solute whole: NOT exact.")
     ] = False,
     pressure: Annotated[float, typer.Option(help="bar, during MD; 0 is constant volume.")] = 1.0,
-    temperature: Annotated[
-        float | None, typer.Option(help="K; the model's training temperature unless told.")
-    ] = None,
-    substeps: Annotated[int, typer.Option(help="Substeps of a jump; 0 is the model's default.")] = 0,
-    seed: Annotated[int, typer.Option(help="One seed for everything, at least 1.")] = 1,
+    temperature: Temperature = None,
+    substeps: Substeps = 0,
+    seed: Seed = 1,
     equilibration: Annotated[float, typer.Option(help="ps of MD before the first cycle.")] = 10.0,
     platform: Annotated[str, typer.Option(help="OpenMM platform.")] = "CPU",
     frame_interval: Annotated[int, typer.Option(help="MD steps between frames.")] = 250,
     checkpoint_interval: Annotated[int, typer.Option(help="Cycles between checkpoints.")] = 10,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    resume: Resume = False,
 ) -> None:
     """MD in explicit water with jumps of the solute in between (nonequilibrium switching; docs/solvent.md).
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from .._plugin import operators_are_built
 from ..elements import hill_formula
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, check_choice
 from ..model.checkpoint import load_into, load_weights, save_weights
 from ..model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from ..model.fused import use_fused
@@ -241,11 +241,8 @@ class _Sources(NamedTuple):
 def _sources(wanted: str | None, has_kernel: bool) -> _Sources:
     """Sources of a file for which `wanted` was asked."""
     name = wanted or ("learned" if has_kernel else "none")
-    default = next((known for known in GUIDANCE_SOURCES if known == name), None)
-    if default is None:
-        raise ConfigError(
-            f"guidance source '{name}' is unknown; choose one of {', '.join(GUIDANCE_SOURCES)}."
-        )
+    check_choice("Guidance source", name, GUIDANCE_SOURCES)
+    default = next(known for known in GUIDANCE_SOURCES if known == name)  # typed as one of them
     if default in ("learned", "openmm+residual") and not has_kernel:
         raise ConfigError(f"The guidance source {default} needs a kernel; give its weights with --guidance.")
     offered: tuple[GuidanceName, ...] = ("learned",) if has_kernel else ()

@@ -22,16 +22,9 @@ from openmm import unit
 from ..errors import ConfigError
 from ..simulation.quality import Quality, QualityLimits, QualityMonitor
 
-__all__ = ["AFTER_JUMP", "Relaxation", "check_after_jump", "reason_of"]
+__all__ = ["AFTER_JUMP", "Relaxation", "reason_of"]
 
 AFTER_JUMP = ("accept", "metropolis", "relax")
-
-
-def check_after_jump(name: str) -> str:
-    """Return `name` if it is one of `AFTER_JUMP`, else raise `ConfigError`."""
-    if name not in AFTER_JUMP:
-        raise ConfigError(f"afterJump = '{name}' is unknown; choose one of {', '.join(AFTER_JUMP)}.")
-    return name
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_choice
 from ..integrator import UniSimIntegrator
 from ..simulation.quality import QualityMonitor
 from ..system import HYDROGEN_MASS
-from .after_jump import Relaxation, check_after_jump
+from .after_jump import AFTER_JUMP, Relaxation
 from .cycle import Cycle, CycleIntegrator, CycleRecord
 from .ghmc import GHMCIntegrator, refuse_inexact
 from .ledger import HybridCounts, Ledger
@@ -203,7 +203,7 @@ class HybridSimulation(app.Simulation):
 
     @staticmethod
     def _check(md_steps: int, jumps: int, after_jump: str, relaxation: Any, seed: int) -> None:
-        check_after_jump(after_jump)
+        check_choice("afterJump", after_jump, AFTER_JUMP)
         if md_steps < 0 or jumps < 0 or md_steps + jumps == 0:
             raise ConfigError(
                 f"mdSteps = {md_steps} and numJumps = {jumps} make no cycle; neither may be negative, nor both 0."

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app, unit
 
+from ..errors import check_choice
 from .counters import CounterReader
-from .quality import NOT_FINITE, Quality, QualityCounts, QualityMonitor, check_policy
+from .quality import NOT_FINITE, POLICIES, Quality, QualityCounts, QualityMonitor
 from .refinement import RestrainedRefinement
 from .reporters import JumpRecord
 
@@ -80,7 +81,7 @@ class JumpGuard:
     ):
         self._simulation = simulation
         self._monitor = monitor
-        self._policy = check_policy(policy)
+        self._policy = check_choice("Policy", policy, POLICIES)
         self._refinement = refinement
         self.counts = counts
         self._counters = CounterReader(simulation.integrator)

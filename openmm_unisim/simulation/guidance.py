@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ModelDomainError
+from ..errors import ConfigError, ModelDomainError, check_choice
 from ..export.metadata import GUIDANCE_SOURCES, GuidanceName, ModelMetadata
 from ..units import BOLTZMANN
 from .noise import candidate_stream, resampling_uniform, standard_normals
@@ -66,20 +66,19 @@ def choose_source(metadata: ModelMetadata, source: str | None) -> GuidanceName:
     ConfigError, ModelDomainError
         If there is no such source, or the file doesn't serve it.
     """
-    for name in GUIDANCE_SOURCES:
-        if name == (source or metadata.guidance):
-            if name in metadata.served_sources:
-                return name
-            if metadata.force_means_nm > 0 and name != "learned":
-                raise ModelDomainError(
-                    "The model corrects its last substeps by the forces of the whole potential (force means), which "
-                    f"can't be combined with the guidance source {name}; export it again without --force-means."
-                )
-            raise ModelDomainError(
-                f"The model doesn't serve the guidance source {name}; it has {', '.join(metadata.served_sources)}. "
-                "Export it again with `openmm-unisim export --guidance-source`."
-            )
-    raise ConfigError(f"guidance source '{source}' is unknown; choose one of {', '.join(GUIDANCE_SOURCES)}.")
+    wanted = check_choice("Guidance source", source or metadata.guidance, GUIDANCE_SOURCES)
+    for name in metadata.served_sources:
+        if name == wanted:
+            return name
+    if metadata.force_means_nm > 0 and wanted != "learned":
+        raise ModelDomainError(
+            "The model corrects its last substeps by the forces of the whole potential (force means), which "
+            f"can't be combined with the guidance source {wanted}; export it again without --force-means."
+        )
+    raise ModelDomainError(
+        f"The model doesn't serve the guidance source {wanted}; it has {', '.join(metadata.served_sources)}. "
+        "Export it again with `openmm-unisim export --guidance-source`."
+    )
 
 
 def check_calibrated(metadata: ModelMetadata, source: str) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import openmm
 
 from ..elements import hill_formula
-from ..errors import ConfigError
+from ..errors import ConfigError, check_choice
 from ..export.metadata import GUIDANCE_SOURCES, GuidanceName, ModelMetadata, read_metadata
 from ..pretrained.registry import resolve_model
 from ..provenance import sha256_of_file
 from ..repair import repair_structure
 from ..system import ENVIRONMENTS, HYDROGEN_MASS, Molecule, get_platform, load_molecule
 from .guidance_settings import GuidanceSettings
-from .quality import check_policy
+from .quality import POLICIES
 from .refinement import RestrainedRefinement
 from .relaxation import SMALL_MOLECULE, MDProtocol
 
@@ -89,7 +89,7 @@ class RunSettings:
         for name, least in (("jumps", 1), ("seed", 1), ("checkpoint_interval", 1), ("substeps", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be at least {least}.")
-        check_policy(self.policy)
+        check_choice("Policy", self.policy, POLICIES)
 
 
 @dataclass
@@ -211,8 +211,7 @@ def _protocol(
     if settings.guidance.forces or sampled not in ENVIRONMENTS:
         sampled = metadata.environment  # guided to forces of the user's
     environment = settings.environment or sampled
-    if environment not in ENVIRONMENTS:
-        raise ConfigError(f"Environment '{environment}' is unknown; choose one of {', '.join(ENVIRONMENTS)}.")
+    check_choice("Environment", environment, ENVIRONMENTS)
     if environment != sampled:
         made_for = "was trained in" if sampled == metadata.environment else "is guided to"
         warnings.append(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 from scipy.spatial import cKDTree
 
-from ..errors import ConfigError, StructureError
+from ..errors import StructureError
 from ..stereo import find_stereocentres
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "QualityCounts",
     "QualityLimits",
     "QualityMonitor",
-    "check_policy",
     "excluded_pairs",
 ]
 
@@ -50,13 +49,6 @@ _RADII = {
 }
 _DEFAULT_RADIUS = 0.2  # nm: the other elements of the vocabulary are metals and noble gases, none smaller
 _EXCLUDED_BONDS = 3  # pairs up to 1-4 are held by bonded terms
-
-
-def check_policy(policy: str) -> str:
-    """Return `policy` if it is one of `POLICIES`, else raise `ConfigError`."""
-    if policy not in POLICIES:
-        raise ConfigError(f"Policy '{policy}' is unknown; choose one of {', '.join(POLICIES)}.")
-    return policy
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_choice
 
 __all__ = ["PROTOCOLS", "Schedule", "SwitchingProtocol"]
 
@@ -62,8 +62,7 @@ class SwitchingProtocol:
     moving: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.kind not in PROTOCOLS:
-            raise ConfigError(f"Protocol '{self.kind}' is unknown; choose one of {', '.join(PROTOCOLS)}.")
+        check_choice("Protocol", self.kind, PROTOCOLS)
         if not (np.isfinite(self.duration) and self.duration >= 0):
             raise ConfigError(f"A switching duration of {self.duration} ps must be 0 or more.")
         if not (np.isfinite(self.step_size) and self.step_size > 0):

@@ -17,7 +17,7 @@ from typing import Any
 import openmm
 from openmm import app, unit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_choice
 from ..export.metadata import read_metadata
 from ..pretrained.registry import resolve_model
 from ..provenance import provenance
@@ -92,8 +92,7 @@ class SolventSettings:
         for name, least in (("cycles", 1), ("seed", 1), ("frame_interval", 1), ("equilibration", 0)):
             if not getattr(self, name) >= least:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be at least {least}.")
-        if self.screen not in SCREENS:
-            raise ConfigError(f"Screen '{self.screen}' is unknown; choose one of {', '.join(SCREENS)}.")
+        check_choice("Screen", self.screen, SCREENS)
 
 
 def run_solvent(settings: SolventSettings, resume: bool = False) -> dict[str, Any]:

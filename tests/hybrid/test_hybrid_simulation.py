@@ -294,7 +294,7 @@ def test_exactness_is_told_and_what_breaks_it_refused(toys) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"afterJump": "hope"}, "afterJump = 'hope' is unknown; choose one of accept, metropolis, relax"),
+        ({"afterJump": "hope"}, "afterJump 'hope' is unknown; choose one of accept, metropolis, relax"),
         ({"mdSteps": -1}, "mdSteps = -1"),
         ({"relaxation": Relaxation(mdSteps=1)}, "'accept' relaxes nothing"),
         ({"randomNumberSeed": 2**31}, "must lie in 0 to 2147483647"),

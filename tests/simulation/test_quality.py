@@ -5,8 +5,8 @@ import openmm
 import pytest
 from openmm import app, unit
 
-from openmm_unisim.errors import ConfigError, StructureError
-from openmm_unisim.simulation.quality import QualityCounts, QualityMonitor, bond_lengths, check_policy
+from openmm_unisim.errors import StructureError
+from openmm_unisim.simulation.quality import QualityCounts, QualityMonitor, bond_lengths
 from openmm_unisim.stereo import find_stereocentres
 from openmm_unisim.system import Molecule, create_system, load_molecule
 
@@ -123,11 +123,7 @@ def test_an_infinite_energy_is_not_finite(molecule: Molecule, monitor: QualityMo
     assert monitor.assess(molecule.positions, float("inf")).nan
 
 
-def test_foreign_system_and_unknown_policy_are_named_errors(
-    molecule: Molecule, system: openmm.System
-) -> None:
+def test_a_foreign_system_is_a_named_error(molecule: Molecule, system: openmm.System) -> None:
     other = load_molecule("ACE-GLY-NME")
     with pytest.raises(StructureError, match="19 atoms and the System 22"):
         QualityMonitor(other.topology, system, other.positions)
-    with pytest.raises(ConfigError, match="reject, stop, keep"):
-        check_policy("ignore")

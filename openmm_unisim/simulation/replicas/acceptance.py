@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError
 from ..exactness import PathMetropolis
 from ..noise import acceptance_uniform
 from ..quality import NOT_FINITE, Quality, QualityMonitor
@@ -30,17 +29,9 @@ __all__ = [
     "CheckedAcceptance",
     "MetropolisAcceptance",
     "Verdict",
-    "check_mode",
 ]
 
 ACCEPTANCE_MODES = ("all", "quality", "metropolis")
-
-
-def check_mode(mode: str) -> str:
-    """Return `mode` if it is one of `ACCEPTANCE_MODES`, else raise `ConfigError`."""
-    if mode not in ACCEPTANCE_MODES:
-        raise ConfigError(f"Acceptance '{mode}' is unknown; choose one of {', '.join(ACCEPTANCE_MODES)}.")
-    return mode
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from ...errors import CheckpointError, ConfigError, NonFiniteError, QualityError
+from ...errors import CheckpointError, ConfigError, NonFiniteError, QualityError, check_choice
 from ...units import BOLTZMANN
 from ..exactness import PathMetropolis
 from ..noise import VELOCITIES, standard_normals
 from ..quality import QualityLimits, QualityMonitor
 from ..refinement import RestrainedRefinement
-from .acceptance import Acceptance, CheckedAcceptance, MetropolisAcceptance, check_mode
+from .acceptance import ACCEPTANCE_MODES, Acceptance, CheckedAcceptance, MetropolisAcceptance
 from .batched_jump import BatchedJump, metropolis_mode
 from .checkpoint import ReplicaCheckpoint
 from .counts import ReplicaCounts
@@ -109,7 +109,9 @@ class ReplicaSimulation:
                 f"numReplicas = {numReplicas} must be at least 1, and firstReplica = {firstReplica} at least 0."
             )
         self.topology, self.system, self.numReplicas = topology, system, int(numReplicas)
-        self.acceptance = check_mode(acceptance or ("metropolis" if metropolis_mode(model) else "all"))
+        self.acceptance = check_choice(
+            "Acceptance", acceptance or ("metropolis" if metropolis_mode(model) else "all"), ACCEPTANCE_MODES
+        )
         self._jump = BatchedJump(
             topology, system, model, self.acceptance == "metropolis", temperature, numSubsteps, randomNumberSeed,
             device, numThreads,

@@ -13,10 +13,10 @@ run.json            settings, seeds, the counts of each copy, provenance (`runne
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import ConfigError
+from ...errors import ConfigError, check_choice
 from ..outputs import RunFolder
 from ..preparation import RunSettings
-from .acceptance import check_mode
+from .acceptance import ACCEPTANCE_MODES
 
 __all__ = ["ReplicaSettings"]
 
@@ -50,7 +50,7 @@ class ReplicaSettings:
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""
         self.run.check()
-        check_mode(self.acceptance)
+        check_choice("Acceptance", self.acceptance, ACCEPTANCE_MODES)
         for name in ("replicas", "interval", "parts"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be at least 1.")
