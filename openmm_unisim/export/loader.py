@@ -8,7 +8,7 @@ import torch
 
 from .._plugin import load_operators
 from ..checksum import check_sidecar
-from ..errors import ModelFileError
+from ..errors import ConfigError, ModelFileError
 from ..provenance import sha256_of_file
 from .exporter import quiet_torchscript
 from .metadata import ModelMetadata, read_metadata
@@ -90,6 +90,8 @@ def load_model_file(
 def _load_torchscript(
     path: str | Path, metadata: ModelMetadata, device: str | torch.device
 ) -> torch.jit.ScriptModule:
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"torch {torch.__version__} finds no CUDA device here; choose the device cpu.")
     try:
         with quiet_torchscript():
             module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location=device)
