@@ -18,6 +18,7 @@ __all__ = [
     "UniSimError",
     "UnknownElementError",
     "check_choice",
+    "tells_of_nan",
 ]
 
 
@@ -82,3 +83,11 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ConfigError(f"{what} '{value}' is unknown; choose one of {', '.join(choices)}.")
     return value
+
+
+def tells_of_nan(error: Exception) -> bool:
+    """Whether an exception of OpenMM's says that coordinates or energies aren't finite, which is a rejection to count.
+
+    Any other one is the user's to see. OpenMM has one class for all, and names NaN in each such message.
+    """
+    return "NaN" in str(error)

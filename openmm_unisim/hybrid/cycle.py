@@ -20,6 +20,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
+from ..errors import tells_of_nan
 from ..simulation.counters import CounterReader
 from ..simulation.quality import QualityMonitor
 from .after_jump import Relaxation, assess, potential_energy, reason_of
@@ -215,7 +216,7 @@ class Cycle:
             if relaxation.mdSteps > 0:
                 self._integrator.make_md_steps(relaxation.mdSteps)
         except openmm.OpenMMException as error:
-            if "NaN" not in str(error):
+            if not tells_of_nan(error):
                 raise
             return "nan"
         finally:

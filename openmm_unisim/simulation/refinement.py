@@ -26,7 +26,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from ..errors import ConfigError, NonFiniteError
+from ..errors import ConfigError, NonFiniteError, tells_of_nan
 from ..units import in_unit
 
 __all__ = ["Refinement", "RefinementCounts", "RestrainedRefinement"]
@@ -188,7 +188,9 @@ class RestrainedRefinement:
         try:
             context.setParameter(STRENGTH_PARAMETER, self.strength)
             openmm.LocalEnergyMinimizer.minimize(context, self.tolerance, self.maxIterations)
-        except openmm.OpenMMException:  # "Particle coordinate is NaN" and the like
+        except openmm.OpenMMException as error:
+            if not tells_of_nan(error):
+                raise
             return self._failed(context, start, energy)
         finally:
             context.setParameter(STRENGTH_PARAMETER, 0.0)

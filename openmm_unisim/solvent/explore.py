@@ -12,7 +12,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, tells_of_nan
 from ..simulation.quality import QualityLimits, QualityMonitor
 from .alchemy import switching_system
 from .move import Snapshot, SoluteMove, platform_of, undisturbed
@@ -130,7 +130,9 @@ class RelaxingMove(SoluteMove):
             start = np.array(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
             start[self.solute.particles] = solute
             moved = self._propagator.switch(start, drawn, before.box, np.array([solute, solute]))
-        except openmm.OpenMMException:  # a NaN: a rejection that is counted
+        except openmm.OpenMMException as error:
+            if not tells_of_nan(error):
+                raise
             with undisturbed(context):
                 self.prepare(context)
             return None, drawn

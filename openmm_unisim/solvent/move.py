@@ -28,7 +28,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from ..errors import CheckpointError, ConfigError, NonFiniteError
+from ..errors import CheckpointError, ConfigError, NonFiniteError, tells_of_nan
 from ..simulation.noise import acceptance_uniform
 from ..units import BOLTZMANN, in_unit
 from .propagator import SolventPropagator, Switched
@@ -311,9 +311,9 @@ class SwitchingMove(SoluteMove):
                 return None, np.nan
             context.setPositions(switched.positions)
             state = context.getState(energy=True)
-        except (
-            openmm.OpenMMException
-        ):  # "Particle coordinate is NaN" and the like: a rejection that is counted
+        except openmm.OpenMMException as error:
+            if not tells_of_nan(error):
+                raise
             with undisturbed(context):
                 self.prepare(context)
             return None, np.nan

@@ -8,7 +8,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import unit
 
-from ...errors import ConfigError
+from ...errors import ConfigError, tells_of_nan
 
 __all__ = ["SharedContext"]
 
@@ -86,7 +86,9 @@ class SharedContext:
                 self.context.applyConstraints(self._integrator.getConstraintTolerance())
             if self._virtual:
                 self.context.computeVirtualSites()
-        except openmm.OpenMMException:
+        except openmm.OpenMMException as error:
+            if not tells_of_nan(error):
+                raise
             return np.full_like(positions, np.nan)
         return self.positions()
 
@@ -140,8 +142,10 @@ class SharedContext:
     def _guarded(function: Callable[..., float], *arguments: Any) -> float:
         try:
             return function(*arguments)
-        except openmm.OpenMMException:  # "Particle coordinate is NaN" and the like: of this copy only
-            return float("nan")
+        except openmm.OpenMMException as error:
+            if not tells_of_nan(error):
+                raise
+            return float("nan")  # of this copy only
 
 
 def _refuse_state_keepers(system: openmm.System) -> None:
