@@ -78,13 +78,13 @@ RUNS = [
 ]
 
 
-def make(run: ReferenceRun, folder: Path, parameters: Path) -> None:
+def make(run: ReferenceRun, folder: Path, parameters: Path, platform: str) -> None:
     """Run, or go on with, all walkers of a molecule."""
     molecule = load_entry(find_entry(run.molecule), parameters)
     for number, path in enumerate(run.files(folder)):
         config = GenerateConfig(
             run.molecule, run.environment, run.nanoseconds, FIRST_SEED + number, frame_spacing=FRAME_SPACING_PS,
-            scramble_time=SCRAMBLE_PS, block=BLOCK, **run.protocol,
+            scramble_time=SCRAMBLE_PS, block=BLOCK, platform=platform, **run.protocol,
         )  # fmt: skip
         generate(config, path, molecule=molecule)
         print(f"{path}: {config.n_frames} frames", flush=True)
@@ -116,13 +116,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("raw/reference"), help="folder of the HDF5 files")
     parser.add_argument("--parameters", type=Path, default=Path("data/parameters"), help="of small molecules")
     parser.add_argument("--only", nargs="*", default=None, help="molecules; default all")
+    parser.add_argument("--environment", default=None, help="make or archive only this one's; default all")
+    parser.add_argument("--platform", default="auto", help="OpenMM's; one for all of a walker's MD")
     parser.add_argument("--archive", type=Path, help="make no MD, but keep there what is complete")
     arguments = parser.parse_args()
     for run in RUNS:
         if arguments.only is not None and run.molecule not in arguments.only:
             continue
+        if arguments.environment not in (None, run.environment):
+            continue
         if arguments.archive is None:
-            make(run, arguments.output, arguments.parameters)
+            make(run, arguments.output, arguments.parameters, arguments.platform)
         else:
             keep(run, arguments.output, arguments.archive, arguments.parameters)
 

@@ -256,8 +256,18 @@ def create_system(
         None (flexible) is how training data are made.
     hydrogen_mass : float
         Da; the mass is taken from the bonded heavy atom.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown environment or kind of constraints: OpenMM takes a kind that it doesn't know as none.
     """
     check_choice("Environment", environment, ENVIRONMENTS)
+    if constraints not in (None, app.HBonds, app.AllBonds, app.HAngles):
+        raise ConfigError(
+            f"constraints = {constraints!r} is no kind of constraints; "
+            "give None or openmm.app's HBonds, AllBonds or HAngles."
+        )
     mass = hydrogen_mass * unit.dalton
     options = {
         "nonbondedMethod": app.NoCutoff,

@@ -111,3 +111,8 @@ def test_hydrogens_are_the_same_while_other_threads_draw_random_numbers() -> Non
         done.set()
         thread.join()
     np.testing.assert_array_equal(found, expected)
+
+
+def test_an_unknown_kind_of_constraints_is_refused_since_openmm_would_take_it_as_none():
+    with pytest.raises(ConfigError, match="'h-bonds' is no kind of constraints"):
+        create_system(load_molecule("ACE-ALA-NME"), "vacuum", constraints="h-bonds")

@@ -24,6 +24,7 @@ from .start_frames import StartFrames
 
 CONSTRAINTS = {"none": None, "h-bonds": app.HBonds}  # names as in the model file's metadata
 LONGEST_TIME_STEP = {"none": 0.003, "h-bonds": 0.005}  # ps; a flexible X-H bond of 4 Da vibrates in 0.018 ps
+PROPERTIES = {"CPU": {"Threads": "1"}, "OpenCL": {"Precision": "mixed"}, "CUDA": {"Precision": "mixed"}}
 SMALL_MOLECULE = 50  # atoms; below this the Reference platform is faster than CPU (shared training facts)
 
 
@@ -222,8 +223,7 @@ def _context(config: GenerateConfig, molecule: Molecule) -> openmm.Context:
     if name == "auto":
         name = "Reference" if system.getNumParticles() < SMALL_MOLECULE else "CPU"
     platform = get_platform(name)
-    properties = {"Threads": "1"} if name == "CPU" else {}
-    return openmm.Context(system, integrator, platform, properties)
+    return openmm.Context(system, integrator, platform, PROPERTIES.get(name, {}))
 
 
 def _attributes(config: GenerateConfig, molecule: Molecule, starts: StartFrames | None) -> dict:
@@ -253,8 +253,7 @@ def _start(
         starts.restart(context, config.equilibration_time, 0)
         return
     integrator = context.getIntegrator()
-    context.setPositions(molecule.positions)
-    openmm.LocalEnergyMinimizer.minimize(context, 10.0)
+    context.setPositions(_minimised(context, molecule))
     if config.scramble_time > 0:
         integrator.setTemperature(config.scramble_temperature)
         context.setVelocitiesToTemperature(config.scramble_temperature, config.seed)
@@ -262,6 +261,17 @@ def _start(
         integrator.setTemperature(config.temperature)
     context.setVelocitiesToTemperature(config.temperature, config.seed)
     integrator.step(round(config.equilibration_time / config.time_step))
+
+
+def _minimised(context: openmm.Context, molecule: Molecule) -> unit.Quantity:
+    """Minimised positions; away from GPU platforms, whose minimiser crashes the process on PoCL 3.1."""
+    if context.getPlatform().getName() not in ("Reference", "CPU"):
+        context = openmm.Context(
+            context.getSystem(), openmm.VerletIntegrator(0.001), get_platform("Reference")
+        )
+    context.setPositions(molecule.positions)
+    openmm.LocalEnergyMinimizer.minimize(context, 10.0)
+    return context.getState(getPositions=True).getPositions()
 
 
 def _resume(config: GenerateConfig, path: Path, context: openmm.Context, starts: StartFrames | None) -> int:

@@ -8,7 +8,9 @@ import pytest
 from openmm_unisim.data import trajectory_file
 from openmm_unisim.data.generate import GenerateConfig, generate
 from openmm_unisim.errors import CheckpointError, ConfigError, DataError
+from tests.plugin.systems import platform_names
 
+PLATFORMS = platform_names("OpenCL")
 SHORT = GenerateConfig(
     "ACE-ALA-NME",
     nanoseconds=0.04,
@@ -87,3 +89,11 @@ def test_foreign_files_are_named(tmp_path):
     path.write_bytes(b"not HDF5")
     with pytest.raises(DataError, match="HDF5"):
         trajectory_file.read(path)
+
+
+def test_opencl_makes_md_whose_minimiser_would_crash_there(tmp_path):
+    if "OpenCL" not in PLATFORMS:
+        pytest.skip("no OpenCL platform here")
+    config = dataclasses.replace(SHORT, platform="OpenCL", nanoseconds=0.002)
+    energies = trajectory_file.read(generate(config, tmp_path / "opencl.h5")).potential_energy
+    assert np.isfinite(energies).all()
