@@ -12,7 +12,7 @@ from scipy.integrate import quad
 
 from openmm_unisim import ConfigError, GHMCIntegrator
 from openmm_unisim.hybrid.ghmc import refuse_inexact
-from tests.plugin.systems import ALL_PLATFORMS, BOLTZMANN
+from tests.plugin.systems import ALL_PLATFORMS, BOLTZMANN, make_context
 
 KT = BOLTZMANN * 300.0
 MASS = 2.0
@@ -32,7 +32,7 @@ def frames(
 ) -> np.ndarray:
     """Positions, nm, after some steps of settling."""
     integrator.setRandomNumberSeed(11)
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform))
+    context = make_context(system, integrator, platform)
     context.setPositions(np.zeros((system.getNumParticles(), 3)))
     context.setVelocitiesToTemperature(300.0, 3)
     integrator.kept = context  # the counts are the Context's

@@ -21,14 +21,15 @@ from openmm_unisim.simulation.quality import QualityLimits
 from tests.hybrid.systems import alanine, hybrid_of, relaxed
 from tests.plugin.systems import (
     BOLTZMANN,
-    PLATFORMS,
     add_wells,
     free_atoms,
+    platform_names,
     positions_of,
     random_positions,
     velocities_of,
 )
 
+PLATFORMS = platform_names("Reference", "CPU")
 MODES = ("accept", "metropolis", "relax")
 REFERENCE = openmm.Platform.getPlatformByName("Reference")
 

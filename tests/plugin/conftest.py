@@ -31,5 +31,5 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(params=PLATFORMS)
 def platform(request: pytest.FixtureRequest) -> str:
-    """Reference, then CPU."""
+    """An id for `make_platform`."""
     return str(request.param)

@@ -15,13 +15,38 @@ BOLTZMANN = 0.0083144626  # kJ/(mol K)
 
 
 def platform_names(*wanted: str) -> list[str]:
-    """Those of the wanted platforms that are here."""
+    """Those of the wanted platforms, `NAME` or `NAME-precision`, that are here."""
     there = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
-    return [name for name in wanted if name in there]
+    return [name for name in wanted if name.split("-")[0] in there]
 
 
-PLATFORMS = platform_names("Reference", "CPU")
-ALL_PLATFORMS = platform_names("Reference", "CPU", "OpenCL")
+# Every test of the fixture `platform` runs on PLATFORMS; those that concern the moving of data also on the other
+# precisions of OpenCL (PoCL runs it on the CPU).
+PLATFORMS = platform_names("Reference", "CPU", "OpenCL-mixed")
+ALL_PLATFORMS = platform_names("Reference", "CPU", "OpenCL-single", "OpenCL-mixed", "OpenCL-double")
+
+
+def make_platform(name: str) -> tuple[openmm.Platform, dict[str, str]]:
+    """The platform of an id such as "CPU" or "OpenCL-mixed", and the properties for its Context."""
+    platform, _, precision = name.partition("-")
+    properties = {"Precision": precision} if precision else {}
+    return openmm.Platform.getPlatformByName(platform), properties
+
+
+def make_context(system: openmm.System, integrator: openmm.Integrator, name: str) -> openmm.Context:
+    """A Context on the platform of that id."""
+    return openmm.Context(system, integrator, *make_platform(name))
+
+
+def tolerance(name: str) -> float:
+    """How far positions may be from those of another platform after a few jumps of the same noise, nm."""
+    precision = name.partition("-")[2] or "double"
+    return {"single": 1e-4, "mixed": 1e-5, "double": 1e-6}[precision]
+
+
+def can_minimize(name: str) -> bool:
+    """Not with PoCL: there LocalEnergyMinimizer of OpenMM 8.6.1 crashes, with any integrator and any precision."""
+    return not name.startswith("OpenCL")
 
 
 def free_atoms(n: int, mass: float = 2.0, symbol: str = "H") -> tuple[app.Topology, openmm.System]:
@@ -63,7 +88,7 @@ def simulate(
     platform: str = "Reference",
 ) -> app.Simulation:
     """A Simulation at the given positions, nm."""
-    simulation = app.Simulation(topology, system, integrator, openmm.Platform.getPlatformByName(platform))
+    simulation = app.Simulation(topology, system, integrator, *make_platform(platform))
     simulation.context.setPositions(positions)
     return simulation
 

@@ -18,7 +18,7 @@ from openmm_unisim import (
     load_plugin,
 )
 from openmm_unisim.export.exporter import save_model_file
-from tests.plugin.systems import free_atoms, jumper, positions_of, random_positions
+from tests.plugin.systems import free_atoms, jumper, make_context, positions_of, random_positions
 from tests.toy_models import OrnsteinUhlenbeck, toy_metadata, write_toy
 
 
@@ -236,7 +236,7 @@ def test_a_model_that_needs_bonds_says_so(toys) -> None:
 def test_nan_and_unset_positions(toys, platform) -> None:
     topology, system = free_atoms(3)
     integrator = UniSimIntegrator(toys["ou"], topology, 300)
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform))
+    context = make_context(system, integrator, platform)
     with pytest.raises(openmm.OpenMMException, match="positions have not been set"):
         integrator.step(1)
     context.setPositions(np.full((3, 3), np.nan))
