@@ -17,6 +17,7 @@ from tests.plugin.systems import (
     platform_names,
     positions_of,
     random_positions,
+    simulate,
     tolerance,
     trajectory,
     velocities_of,
@@ -79,10 +80,11 @@ def test_a_guided_jump_in_water_is_that_of_reference(toys, platform: str) -> Non
     box = water_box(constrain_solute=True)
     results = []
     for name in ("Reference", platform):
-        simulation, integrator = jumper(
-            toys["guided"], box.topology, box.system, box.positions, name, seed=11, particles=box.solute
+        integrator = UniSimIntegrator(
+            toys["guided"], box.topology, 300, randomNumberSeed=11, particles=box.solute
         )
         integrator.setGuidanceForceGroups({PULL_GROUP})
+        simulation = simulate(integrator, box.topology, box.system, box.positions, name)
         simulation.step(1)
         assert integrator.getNumAccepted() == 1
         results.append((positions_of(simulation), velocities_of(simulation)))
