@@ -31,7 +31,7 @@ public:
      */
     virtual void initialize(OpenMM::ContextImpl& context, const std::vector<int>& particles) = 0;
     /**
-     * Keep the positions of all particles for setPositions() and restorePositions().
+     * Keep the positions of all particles for restorePositions().
      */
     virtual void savePositions(OpenMM::ContextImpl& context) = 0;
     /**
@@ -44,8 +44,8 @@ public:
      */
     virtual void getPositions(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& positions) = 0;
     /**
-     * Set the positions of the jumping particles (in nm), and put all others back to where the last
-     * savePositions() found them.  Neither constraints nor virtual sites are touched.
+     * Set the positions of the jumping particles (in nm).  All others must be where the last
+     * savePositions() found them, except for virtual sites, which may be anywhere then and after.
      */
     virtual void setPositions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions) = 0;
     /**

@@ -44,7 +44,8 @@ int findPlatformThreads(ContextImpl& context) {
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
           stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), passesBox(false),
-          removesDrift(false), constrained(false), moved(false), positionsChecked(false), executing(false) {
+          removesDrift(false), constrained(false), moved(false),
+          projected(false), positionsChecked(false), executing(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     temperatureRange = metadata.getTemperatureRange();
@@ -92,7 +93,7 @@ void UniSimJump::execute() {
     model.setNumThreads(chooseNumThreads());
     context.updateContextState();
     readStart();
-    moved = false;
+    moved = projected = false;
     Outcome outcome;
     executing = true; // what changes the state now is no stranger
     try {
@@ -227,6 +228,8 @@ bool UniSimJump::isInReach(const vector<Vec3>& points) {
 }
 
 void UniSimJump::place(const Vec3* points, const Vec3& origin) {
+    if (projected)
+        restore(); // constraints may have moved other particles, too
     vector<Vec3> positions(points, points + particles.size());
     for (Vec3& position : positions)
         position += origin;
@@ -238,6 +241,7 @@ void UniSimJump::place(const Vec3* points, const Vec3& origin) {
 bool UniSimJump::project() {
     if (!constrained)
         return true;
+    projected = true;
     context.applyConstraints(integrator.getConstraintTolerance());
     vector<Vec3> positions;
     data.getPositions(context, positions);
@@ -247,7 +251,7 @@ bool UniSimJump::project() {
 void UniSimJump::restore() {
     if (moved)
         data.restorePositions(context);
-    moved = false;
+    moved = projected = false;
 }
 
 void UniSimJump::drawVelocities() {

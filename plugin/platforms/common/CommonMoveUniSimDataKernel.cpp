@@ -9,13 +9,14 @@ using namespace std;
 namespace UniSimPlugin {
 
 CommonMoveUniSimDataKernel::CommonMoveUniSimDataKernel(const Platform& platform, ComputeContext& cc)
-        : MoveUniSimDataKernel(Name(), platform), cc(cc) {
+        : MoveUniSimDataKernel(Name(), platform), cc(cc), wraps(false) {
 }
 
 void CommonMoveUniSimDataKernel::initialize(ContextImpl& context, const vector<int>& jumping) {
     cc.initializeContexts(); // an integrator's kernel must; without it the first use of the Context crashes
     ContextSelector selector(cc);
     particles = jumping;
+    wraps = context.getSystem().usesPeriodicBoundaryConditions();
     const bool doubles = cc.getUseDoublePrecision(), mixedDoubles = doubles || cc.getUseMixedPrecision();
     const int numAtoms = cc.getNumAtoms(), numParticles = (int)particles.size();
     const int mixedSize = mixedDoubles ? sizeof(mm_double4) : sizeof(mm_float4);
@@ -80,6 +81,8 @@ Vec3 CommonMoveUniSimDataKernel::getOffset(int particle) const {
 void CommonMoveUniSimDataKernel::savePositions(ContextImpl& context) {
     ContextSelector selector(cc);
     saveKernel->execute(cc.getNumAtoms());
+    if (!wraps)
+        return;
     const vector<int>& order = cc.getAtomIndex();
     savedOffsets.resize(cc.getNumAtoms());
     for (int i = 0; i < cc.getNumAtoms(); i++)
@@ -90,10 +93,9 @@ void CommonMoveUniSimDataKernel::restorePositions(ContextImpl& context) {
     ContextSelector selector(cc);
     restoreKernel->execute(cc.getNumAtoms());
     const vector<int>& order = cc.getAtomIndex();
-    for (int i = 0; i < cc.getNumAtoms(); i++)
+    for (int i = 0; wraps && i < cc.getNumAtoms(); i++)
         cc.getPosCellOffsets()[i] = savedOffsets[order[i]];
-    // Other integrators of a CompoundIntegrator may hold forces for the old positions.
-    context.systemChanged();
+    context.systemChanged(); // other integrators of a CompoundIntegrator may hold forces for the old positions
 }
 
 void CommonMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>& positions) {
@@ -109,7 +111,6 @@ void CommonMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>
 }
 
 void CommonMoveUniSimDataKernel::setPositions(ContextImpl& context, const vector<Vec3>& positions) {
-    restorePositions(context);
     ContextSelector selector(cc);
     findPlaces();
     positionWork.resize(particles.size());
@@ -119,6 +120,7 @@ void CommonMoveUniSimDataKernel::setPositions(ContextImpl& context, const vector
     }
     positionArray.upload(positionWork, true);
     scatterPositionsKernel->execute((int)particles.size());
+    context.systemChanged();
 }
 
 void CommonMoveUniSimDataKernel::getForces(ContextImpl& context, vector<Vec3>& forces) {

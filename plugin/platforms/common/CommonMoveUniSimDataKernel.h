@@ -36,6 +36,7 @@ private:
     void findPlaces();
     OpenMM::Vec3 getOffset(int particle) const;
     OpenMM::ComputeContext& cc;
+    bool wraps; // molecules into a periodic box
     std::vector<int> particles, places, knownOrder;
     std::vector<OpenMM::mm_double4> positionWork, velocityWork;
     std::vector<long long> forceWork;

@@ -25,8 +25,7 @@ void ReferenceMoveUniSimDataKernel::savePositions(ContextImpl& context) {
 
 void ReferenceMoveUniSimDataKernel::restorePositions(ContextImpl& context) {
     *data.positions = saved;
-    // Other integrators of a CompoundIntegrator may hold forces for the old positions.
-    context.systemChanged();
+    context.systemChanged(); // other integrators of a CompoundIntegrator may hold forces for the old positions
 }
 
 void ReferenceMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>& positions) {
@@ -36,9 +35,9 @@ void ReferenceMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Ve
 }
 
 void ReferenceMoveUniSimDataKernel::setPositions(ContextImpl& context, const vector<Vec3>& positions) {
-    restorePositions(context);
     for (size_t i = 0; i < particles.size(); i++)
         (*data.positions)[particles[i]] = positions[i];
+    context.systemChanged();
 }
 
 void ReferenceMoveUniSimDataKernel::getForces(ContextImpl& context, vector<Vec3>& forces) {

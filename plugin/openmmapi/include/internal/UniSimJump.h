@@ -119,7 +119,7 @@ private:
     double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;
     int platformThreads;
-    bool passesBox, removesDrift, constrained, moved, positionsChecked, executing, usesForceMeans;
+    bool passesBox, removesDrift, constrained, moved, projected, positionsChecked, executing, usesForceMeans;
     std::deque<Path> ahead; // of this jump and later ones, should this one be rejected
     Conditions aheadConditions;
 };
