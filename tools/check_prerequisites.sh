@@ -30,6 +30,9 @@ else
     [ -f "$header" ] || missing "$header, which the SWIG module is compiled with" python3.11-dev
 fi
 
+[ -f /usr/include/CL/cl.h ] || echo "optional: without OpenCL's headers no kernels for OpenMM's OpenCL platform are" \
+    "built (Debian packages: opencl-headers ocl-icd-opencl-dev; pocl-opencl-icd runs it on a processor)" >&2
+
 if [ ${#packages[@]} -gt 0 ]; then
     echo "On Debian or Ubuntu install what is missing with: sudo apt-get install ${packages[*]}" >&2
     exit 1

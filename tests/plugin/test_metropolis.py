@@ -84,6 +84,7 @@ def test_a_rejection_keeps_the_positions_and_advances_the_time(toys, platform) -
     add_wells(system, 1e6)
     start = random_positions(3, spread=1e-3)
     simulation, integrator = jumper(toys["ou"], topology, system, start, platform, **EXACT)
+    start = positions_of(simulation)
     simulation.step(3)
     assert integrator.getNumAccepted() == 0
     assert np.array_equal(positions_of(simulation), start)

@@ -12,7 +12,8 @@ namespace UniSimPlugin {
 
 /**
  * This kernel moves data between a Context and the jump of a UniSimIntegrator, and knows nothing about
- * either.  A platform without an implementation of its own is served by ContextMoveUniSimDataKernel.
+ * either.  Positions and forces are those of the jumping particles only, in the order given to
+ * initialize().  A platform without an implementation of its own is served by ContextMoveUniSimDataKernel.
  */
 class OPENMM_EXPORT_UNISIM MoveUniSimDataKernel : public OpenMM::KernelImpl {
 public:
@@ -25,24 +26,34 @@ public:
     /**
      * Initialize the kernel.
      *
-     * @param context     the context in which it will work
-     * @param integrator  the UniSimIntegrator it will work for
+     * @param context    the context in which it will work
+     * @param particles  the jumping particles
      */
-    virtual void initialize(OpenMM::ContextImpl& context, const UniSimIntegrator& integrator) = 0;
+    virtual void initialize(OpenMM::ContextImpl& context, const std::vector<int>& particles) = 0;
     /**
-     * Get the positions of all particles (in nm), molecules not wrapped into the periodic box.
+     * Keep the positions of all particles for restorePositions().
+     */
+    virtual void savePositions(OpenMM::ContextImpl& context) = 0;
+    /**
+     * Put all particles back to where the last savePositions() found them, to the last bit that
+     * Context::getState() shows.
+     */
+    virtual void restorePositions(OpenMM::ContextImpl& context) = 0;
+    /**
+     * Get the positions of the jumping particles (in nm), molecules not wrapped into the periodic box.
      */
     virtual void getPositions(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& positions) = 0;
     /**
-     * Set the positions of all particles (in nm).  Neither constraints nor virtual sites are touched.
+     * Set the positions of the jumping particles (in nm).  All others must be where the last
+     * savePositions() found them, except for virtual sites, which may be anywhere then and after.
      */
     virtual void setPositions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions) = 0;
     /**
-     * Get the forces on all particles (in kJ/mol/nm) as last computed.
+     * Get the forces on the jumping particles (in kJ/mol/nm) as last computed.
      */
     virtual void getForces(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& forces) = 0;
     /**
-     * Set the velocities of all particles (in nm/ps).
+     * Set the velocities of all particles of the System (in nm/ps).
      */
     virtual void setVelocities(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& velocities) = 0;
     /**

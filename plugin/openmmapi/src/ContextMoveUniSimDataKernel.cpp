@@ -11,21 +11,39 @@ ContextMoveUniSimDataKernel::ContextMoveUniSimDataKernel(const Platform& platfor
         : MoveUniSimDataKernel(Name(), platform), unusedIntegrator(0.001) {
 }
 
-void ContextMoveUniSimDataKernel::initialize(ContextImpl& context, const UniSimIntegrator& integrator) {
+void ContextMoveUniSimDataKernel::initialize(ContextImpl& context, const vector<int>& particles) {
+    this->particles = particles;
     unusedKernel = context.getPlatform().createKernel(IntegrateVerletStepKernel::Name(), context);
     unusedKernel.getAs<IntegrateVerletStepKernel>().initialize(context.getSystem(), unusedIntegrator);
 }
 
+void ContextMoveUniSimDataKernel::savePositions(ContextImpl& context) {
+    context.getPositions(saved);
+}
+
+void ContextMoveUniSimDataKernel::restorePositions(ContextImpl& context) {
+    context.setPositions(saved);
+}
+
 void ContextMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>& positions) {
-    context.getPositions(positions);
+    context.getPositions(work);
+    positions.resize(particles.size());
+    for (size_t i = 0; i < particles.size(); i++)
+        positions[i] = work[particles[i]];
 }
 
 void ContextMoveUniSimDataKernel::setPositions(ContextImpl& context, const vector<Vec3>& positions) {
-    context.setPositions(positions);
+    work = saved;
+    for (size_t i = 0; i < particles.size(); i++)
+        work[particles[i]] = positions[i];
+    context.setPositions(work);
 }
 
 void ContextMoveUniSimDataKernel::getForces(ContextImpl& context, vector<Vec3>& forces) {
-    context.getForces(forces);
+    context.getForces(work);
+    forces.resize(particles.size());
+    for (size_t i = 0; i < particles.size(); i++)
+        forces[i] = work[particles[i]];
 }
 
 void ContextMoveUniSimDataKernel::setVelocities(ContextImpl& context, const vector<Vec3>& velocities) {

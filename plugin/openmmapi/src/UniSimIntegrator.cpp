@@ -6,6 +6,7 @@
 #include "internal/UniSimJump.h"
 #include "internal/UniSimModel.h"
 #include "internal/UniSimStopwatch.h"
+#include "internal/UniSimSystemChecks.h"
 #include "openmm/Context.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/internal/ContextImpl.h"
@@ -303,7 +304,7 @@ void UniSimIntegrator::initialize(ContextImpl& contextRef) {
     else
         kernel = Kernel(new ContextMoveUniSimDataKernel(platform));
     MoveUniSimDataKernel& data = kernel.getAs<MoveUniSimDataKernel>();
-    data.initialize(contextRef, *this);
+    data.initialize(contextRef, findJumpingParticles(contextRef.getSystem(), *this));
     jump = make_unique<UniSimJump>(contextRef, *this, data);
 }
 

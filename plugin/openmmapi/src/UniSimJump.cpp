@@ -44,7 +44,8 @@ int findPlatformThreads(ContextImpl& context) {
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
           stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), passesBox(false),
-          removesDrift(false), moved(false), positionsChecked(false), executing(false) {
+          removesDrift(false), constrained(false), moved(false),
+          projected(false), positionsChecked(false), executing(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     temperatureRange = metadata.getTemperatureRange();
@@ -52,6 +53,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     guidanceAlpha = metadata.getNumber("guidance_alpha");
     usesForceMeans = metadata.getNumber("force_means_nm") > 0.0;
     particles = findJumpingParticles(system, integrator);
+    constrained = haveConstraints(system, particles);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
     auto bonds = findJumpingBonds(system, integrator, particles);
     if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
@@ -91,7 +93,7 @@ void UniSimJump::execute() {
     model.setNumThreads(chooseNumThreads());
     context.updateContextState();
     readStart();
-    moved = false;
+    moved = projected = false;
     Outcome outcome;
     executing = true; // what changes the state now is no stranger
     try {
@@ -119,12 +121,13 @@ void UniSimJump::setSeed(int seed) {
 }
 
 void UniSimJump::readStart() {
+    data.savePositions(context);
     data.getPositions(context, start);
     center = Vec3();
-    for (int particle : particles) {
-        const Vec3& position = start[particle];
+    for (size_t i = 0; i < start.size(); i++) {
+        const Vec3& position = start[i];
         if (!isfinite(position[0] + position[1] + position[2]))
-            throw OpenMMException("The position of particle " + to_string(particle) +
+            throw OpenMMException("The position of particle " + to_string(particles[i]) +
                                   " is NaN or infinite before the jump; set finite positions or load an "
                                   "earlier checkpoint.");
         center += position;
@@ -225,17 +228,20 @@ bool UniSimJump::isInReach(const vector<Vec3>& points) {
 }
 
 void UniSimJump::place(const Vec3* points, const Vec3& origin) {
-    vector<Vec3> positions = start;
-    for (size_t i = 0; i < particles.size(); i++)
-        positions[particles[i]] = points[i] + origin;
+    if (projected)
+        restore(); // constraints may have moved other particles, too
+    vector<Vec3> positions(points, points + particles.size());
+    for (Vec3& position : positions)
+        position += origin;
     moved = true;
     data.setPositions(context, positions);
     context.computeVirtualSites();
 }
 
 bool UniSimJump::project() {
-    if (context.getSystem().getNumConstraints() == 0)
+    if (!constrained)
         return true;
+    projected = true;
     context.applyConstraints(integrator.getConstraintTolerance());
     vector<Vec3> positions;
     data.getPositions(context, positions);
@@ -244,8 +250,8 @@ bool UniSimJump::project() {
 
 void UniSimJump::restore() {
     if (moved)
-        data.setPositions(context, start);
-    moved = false;
+        data.restorePositions(context);
+    moved = projected = false;
 }
 
 void UniSimJump::drawVelocities() {

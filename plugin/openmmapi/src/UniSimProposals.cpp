@@ -39,13 +39,15 @@ UniSimJump::Conditions UniSimJump::getConditions() const {
         now.box.resize(3);
         context.getPeriodicBoxVectors(now.box[0], now.box[1], now.box[2]);
     }
+    if (usesForces() && integrator.getProposalBatchSize() > 1)
+        context.getPositions(now.start); // forces depend on the particles that stay, too
     return now;
 }
 
 void UniSimJump::propose(int number, bool judged) {
     vector<Vec3> initial;
-    for (int particle : particles)
-        initial.push_back(start[particle] - center);
+    for (const Vec3& position : start)
+        initial.push_back(position - center);
     ahead.clear();
     for (int i = 0; i < number; i++) {
         Path path;
@@ -149,10 +151,7 @@ bool UniSimJump::computeForcesAt(const vector<Vec3>& points, const Vec3& origin,
         context.calcForcesAndEnergy(true, false,
                 guided ? integrator.getGuidanceForceGroups() : integrator.getIntegrationForceGroups());
     }
-    vector<Vec3> everywhere;
-    data.getForces(context, everywhere);
-    for (size_t i = 0; i < particles.size(); i++)
-        forces[i] = everywhere[particles[i]];
+    data.getForces(context, forces);
     if (guided)
         integrator.counters->clipped += clipForces(forces, integrator.getGuidanceForceLimit());
     if (all_of(forces.begin(), forces.end(), [](const Vec3& v) { return isfinite(v[0] + v[1] + v[2]); }))

@@ -34,8 +34,8 @@ void UniSimJump::walkCandidates(int first, int number, vector<vector<Vec3>>& end
     UniSimModelState state;
     setSurroundings(state);
     for (int i = 0; i < number; i++)
-        for (int particle : particles)
-            state.initialPositions.push_back(start[particle] - center);
+        for (const Vec3& position : start)
+            state.initialPositions.push_back(position - center);
     state.positions = state.initialPositions;
     vector<Vec3> normals(number * size), next;
     for (size_t k = 0; k + 1 < times.size(); k++) {

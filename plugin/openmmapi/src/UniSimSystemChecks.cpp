@@ -71,6 +71,18 @@ vector<pair<int, int>> findJumpingBonds(
     return bonds;
 }
 
+bool haveConstraints(const System& system, const vector<int>& particles) {
+    const set<int> moved(particles.begin(), particles.end());
+    for (int i = 0; i < system.getNumConstraints(); i++) {
+        int first, second;
+        double distance;
+        system.getConstraintParameters(i, first, second, distance);
+        if (moved.count(first) > 0 || moved.count(second) > 0)
+            return true;
+    }
+    return false;
+}
+
 namespace {
 
 bool isBarostat(const Force& force) {

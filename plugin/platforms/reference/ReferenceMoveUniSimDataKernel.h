@@ -14,7 +14,9 @@ class ReferenceMoveUniSimDataKernel : public MoveUniSimDataKernel {
 public:
     ReferenceMoveUniSimDataKernel(
             const OpenMM::Platform& platform, OpenMM::ReferencePlatform::PlatformData& data);
-    void initialize(OpenMM::ContextImpl& context, const UniSimIntegrator& integrator) override;
+    void initialize(OpenMM::ContextImpl& context, const std::vector<int>& particles) override;
+    void savePositions(OpenMM::ContextImpl& context) override;
+    void restorePositions(OpenMM::ContextImpl& context) override;
     void getPositions(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& positions) override;
     void setPositions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions) override;
     void getForces(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& forces) override;
@@ -25,6 +27,8 @@ public:
 private:
     OpenMM::ReferencePlatform::PlatformData& data;
     std::vector<double> masses;
+    std::vector<int> particles;
+    std::vector<OpenMM::Vec3> saved; // positions of all particles of the System
 };
 
 } // namespace UniSimPlugin

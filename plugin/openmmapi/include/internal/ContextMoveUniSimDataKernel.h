@@ -14,7 +14,9 @@ namespace UniSimPlugin {
 class ContextMoveUniSimDataKernel : public MoveUniSimDataKernel {
 public:
     ContextMoveUniSimDataKernel(const OpenMM::Platform& platform);
-    void initialize(OpenMM::ContextImpl& context, const UniSimIntegrator& integrator) override;
+    void initialize(OpenMM::ContextImpl& context, const std::vector<int>& particles) override;
+    void savePositions(OpenMM::ContextImpl& context) override;
+    void restorePositions(OpenMM::ContextImpl& context) override;
     void getPositions(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& positions) override;
     void setPositions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions) override;
     void getForces(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& forces) override;
@@ -27,6 +29,8 @@ private:
     // that; it is never executed.
     OpenMM::VerletIntegrator unusedIntegrator;
     OpenMM::Kernel unusedKernel;
+    std::vector<int> particles;
+    std::vector<OpenMM::Vec3> saved, work; // of all particles of the System
 };
 
 } // namespace UniSimPlugin

@@ -114,12 +114,12 @@ private:
     UniSimStopwatch& stopwatch;
     UniSimNoise noise;
     std::vector<int> particles;
-    std::vector<OpenMM::Vec3> start; // of all particles of the System
+    std::vector<OpenMM::Vec3> start; // of the jumping particles
     OpenMM::Vec3 center;
     double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;
     int platformThreads;
-    bool passesBox, removesDrift, moved, positionsChecked, executing, usesForceMeans;
+    bool passesBox, removesDrift, constrained, moved, projected, positionsChecked, executing, usesForceMeans;
     std::deque<Path> ahead; // of this jump and later ones, should this one be rejected
     Conditions aheadConditions;
 };

@@ -28,6 +28,11 @@ std::vector<std::pair<int, int>> findJumpingBonds(
         const OpenMM::System& system, const UniSimIntegrator& integrator, const std::vector<int>& particles);
 
 /**
+ * Get whether a constraint of the System involves one of the particles.
+ */
+bool haveConstraints(const OpenMM::System& system, const std::vector<int>& particles);
+
+/**
  * Throw an exception, naming the obstacle, if Metropolis-Hastings sampling of the System would not be exact.
  */
 void checkMetropolis(const OpenMM::System& system, const std::vector<int>& particles);

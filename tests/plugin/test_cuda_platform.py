@@ -1,0 +1,90 @@
+"""The kernels for OpenMM's CUDA platform, without a GPU: they compile, every name resolves, the factory registers."""
+
+import importlib.util
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import openmm
+import pytest
+
+import openmm_unisim._plugin as plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Path(plugin.__file__).parent / "lib" / "plugins" / "libOpenMMUniSimCUDA.so"
+DEVICE_CODE = ROOT / "plugin" / "platforms" / "common" / "kernels" / "moveUniSimData.cc"
+TOOL = ROOT / "tools" / "check_cuda_platform.py"
+# what OpenMM puts before device code on CUDA, as far as it is used here
+PRELUDE = """
+#define KERNEL extern "C" __global__
+#define GLOBAL
+#define RESTRICT __restrict__
+#define GLOBAL_ID (blockIdx.x*blockDim.x+threadIdx.x)
+#define GLOBAL_SIZE (blockDim.x*gridDim.x)
+#define NUM_ATOMS 100
+#define PADDED_NUM_ATOMS 128
+#define NUM_PARTICLES 7
+typedef long long mm_long;
+"""
+TYPES = "typedef {0} real; typedef {0}4 real4; typedef {1} mixed; typedef {1}4 mixed4;\n"
+MAKERS = "#define make_real4 make_{0}4\n#define make_mixed4 make_{1}4\n"
+PRECISIONS = {"single": ("float", "float"), "mixed": ("float", "double"), "double": ("double", "double")}
+if not TOOL.is_file():
+    pytest.skip("needs the source tree", allow_module_level=True)
+
+
+@pytest.fixture
+def library() -> Path:
+    """The compiled library."""
+    if not LIBRARY.is_file():
+        if Path("/usr/local/cuda/include/cuda.h").is_file():
+            pytest.fail(
+                "cuda.h is here and the library was not compiled; build again without UNISIM_CUDA=OFF"
+            )
+        pytest.skip("cuda.h is absent: kernels for OpenMM's CUDA platform were not compiled")
+    return LIBRARY
+
+
+@pytest.fixture
+def tool() -> ModuleType:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("check_cuda_platform", TOOL)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_name_resolves_and_the_factory_registers(library, tool, tmp_path) -> None:
+    try:
+        tool.fetch_wheel(tmp_path)
+    except SystemExit as error:
+        pytest.skip(f"the wheel openmm-cuda-13 can't be had: {str(error).splitlines()[-1]}")
+    assert "registered on CUDA; a Context says: Error initializing CUDA" in tool.check(tmp_path)
+
+
+def test_it_loads_where_openmm_has_no_cuda_platform(library) -> None:
+    plugin.load_plugin()
+    there = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
+    assert library.name not in plugin.plugin_load_failures()
+    assert str(library.name) in Path("/proc/self/maps").read_text()
+    if "CUDA" not in there:
+        with pytest.raises(openmm.OpenMMException, match=r"no registered Platform called .CUDA"):
+            openmm.Platform.getPlatformByName("CUDA")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_device_code_is_cuda(precision: str, tmp_path) -> None:
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc is absent")
+    types = PRECISIONS[precision]
+    mixed = "#define USE_MIXED_PRECISION\n" if precision == "mixed" else ""
+    source = tmp_path / "code.cu"
+    source.write_text(
+        PRELUDE + mixed + TYPES.format(*types) + MAKERS.format(*types) + DEVICE_CODE.read_text()
+    )
+    subprocess.run(["nvcc", "-ptx", "-o", str(tmp_path / "code.ptx"), str(source)], check=True, timeout=120)
+    names = (tmp_path / "code.ptx").read_text()
+    for kernel in ("save", "restore", "gather", "scatter"):
+        assert f".entry {kernel}Positions" in names
