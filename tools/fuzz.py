@@ -149,8 +149,8 @@ def work(kind: str, seed: str, first: str, number: str, folder: str) -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime + CASE_TIMEOUT_S)
         resource.setrlimit(
-            resource.RLIMIT_CPU, (limit, limit + 5)
-        )  # a case that hangs ends the process by SIGXCPU
+            resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY)
+        )  # SIGXCPU ends a case that hangs
         try:
             answer = {"outcome": target.try_case(data)}
         except Finding as error:

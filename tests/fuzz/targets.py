@@ -43,6 +43,14 @@ def outcome(action: Callable[[], object]) -> str:
     """ "accepted", or the class of the named error."""
     try:
         action()
+    except ValueError as error:
+        if (
+            str(error) == "Unsupported object type"
+        ):  # what OpenMM's own `XmlSerializer.deserialize` says of a strange root
+            return "ValueError of OpenMM"
+        if not isinstance(error, UniSimError):
+            raise
+        return type(error).__name__
     except (UniSimError, openmm.OpenMMException) as error:
         text = str(error)
         if not text.strip() or "Traceback" in text:
@@ -61,6 +69,7 @@ class ModelFile:
         if kind != "package":
             write_toy(seed)
         self.seed = seed.read_bytes()
+        self.vouched = {sha256_of_file(seed)}
 
     def mutate(self, rng: random.Random) -> bytes:
         if self.kind == "metadata":
@@ -75,9 +84,13 @@ class ModelFile:
         path.write_bytes(data)
         outcome(lambda: read_metadata(path))
         topology, system = free_atoms(N_ATOMS)
-        if outcome(lambda: UniSimIntegrator(path, topology, 300)) == "accepted" and data != self.seed:
-            raise Finding("a file that nobody vouches for was loaded")
         digest = sha256_of_file(path)
+        if (
+            digest not in self.vouched
+            and outcome(lambda: UniSimIntegrator(path, topology, 300)) == "accepted"
+        ):
+            raise Finding("a file that nobody vouches for was loaded")
+        self.vouched.add(digest)
 
         def run() -> None:
             integrator = load_plugin().UniSimIntegrator(str(path), 300.0, 0, digest)

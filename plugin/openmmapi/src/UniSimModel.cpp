@@ -62,7 +62,7 @@ auto guarded(const UniSimModelMetadata& metadata, const string& what, const Call
 
 string readFile(const UniSimModelMetadata& metadata, const string& file) {
     error_code ignored;
-    if (!filesystem::is_regular_file(file, ignored)) // a pipe or a device may have no end
+    if (filesystem::exists(file, ignored) && !filesystem::is_regular_file(file, ignored)) // may have no end
         metadata.fail("is no file; check the path.");
     ifstream stream(file, ios::binary);
     stringstream content;

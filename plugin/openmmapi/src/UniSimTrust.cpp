@@ -1,4 +1,5 @@
 #include "UniSimTrust.h"
+#include "internal/UniSimText.h"
 #include "openmm/OpenMMException.h"
 #include <mutex>
 #include <set>
@@ -41,7 +42,7 @@ void UniSimTrust::require(const string& modelFile, const string& hash) {
                                        "' is a program, and nothing vouches for it (SHA-256 " + hash +
                                        "); if you trust it, call UniSimTrust::add() with its SHA-256.";
     if (!refusal.empty())
-        throw OpenMMException(refusal);
+        throw OpenMMException(toUtf8(refusal));
 }
 
 } // namespace UniSimPlugin

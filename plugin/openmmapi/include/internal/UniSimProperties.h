@@ -1,6 +1,7 @@
 #ifndef OPENMM_UNISIMPROPERTIES_H_
 #define OPENMM_UNISIMPROPERTIES_H_
 
+#include "internal/UniSimText.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/serialization/SerializationNode.h"
 #include <charconv>
@@ -22,7 +23,7 @@ Number readNumber(const OpenMM::SerializationNode& node, const std::string& name
     auto [last, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc() || last != end)
         throw OpenMM::OpenMMException(
-                "The XML of a UniSimIntegrator has " + name + "=\"" + text.substr(0, 40) +
+                "The XML of a UniSimIntegrator has " + name + "=\"" + toUtf8(text.substr(0, 40)) +
                 "\", which is no number that fits; it is damaged, so load another one.");
     return value;
 }
