@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-BATCH, BATCH_TIMEOUT_S, MEMORY_BYTES = 250, 600.0, 16 * 2**30
+BATCH, BATCH_TIMEOUT_S, MEMORY_BYTES = 500, 1800.0, 16 * 2**30
 CASE_TIMEOUT_S = 60.0  # of processor time; a case takes milliseconds
 
 

