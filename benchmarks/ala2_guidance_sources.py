@@ -31,8 +31,8 @@ from openmm_unisim.data.stretches import read_stretches
 from openmm_unisim.evaluation.estimators.distributions import same_size_floor
 from openmm_unisim.evaluation.estimators.validity import check_trajectory, force_field_bond_lengths
 from openmm_unisim.evaluation.page.jsonable import jsonable
+from openmm_unisim.export.change import change_metadata
 from openmm_unisim.export.conditioned import export_conditioned
-from openmm_unisim.export.exporter import change_metadata
 from openmm_unisim.export.metadata import read_metadata
 from openmm_unisim.interpolant.tilt import calibrated_alpha
 from openmm_unisim.memory import keep_freed_memory

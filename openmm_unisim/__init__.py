@@ -23,6 +23,7 @@ from .errors import (
     StructureError,
     UniSimError,
     UnknownElementError,
+    UntrustedModelError,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .hybrid.runner import run_hybrid
     from .integrator import UniSimIntegrator
     from .pretrained.registry import resolve_model
+    from .pretrained.trust import trust_model
     from .simulation.reference import ReferenceJump
     from .simulation.refinement import RestrainedRefinement
     from .simulation.replicas import ReplicaSimulation
@@ -79,12 +81,14 @@ __all__ = [
     "UniSimIntegrator",
     "UniSimReplicaExchangeSampler",
     "UnknownElementError",
+    "UntrustedModelError",
     "load_plugin",
     "plugin_load_failures",
     "read_metadata",
     "resolve_model",
     "run_hybrid",
     "run_simulation",
+    "trust_model",
     "validate_model_file",
 ]
 
@@ -110,6 +114,7 @@ _WHERE = {
     "resolve_model": ".pretrained.registry",
     "run_hybrid": ".hybrid.runner",
     "run_simulation": ".simulation.runner",
+    "trust_model": ".pretrained.trust",
     "validate_model_file": ".export.validate",
 }
 

@@ -11,13 +11,21 @@ from types import ModuleType
 
 from .errors import PluginError
 
-__all__ = ["load_operators", "load_plugin", "operators_are_built", "plugin_load_failures"]
+__all__ = [
+    "REBUILD",
+    "check_version",
+    "load_operators",
+    "load_plugin",
+    "operators_are_built",
+    "plugin_load_failures",
+    "read_build_info",
+]
 
 _LIBRARIES = Path(__file__).resolve().parent / "lib"
 OPERATORS = "libOpenMMUniSimOperators.so"
 CUDA_OPERATORS = "libOpenMMUniSimOperatorsCUDA.so"
 CUDA_CAPABILITY = (8, 0)  # the lowest of CMAKE_CUDA_ARCHITECTURES
-_REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
+REBUILD = "build it again with `pip install --no-build-isolation .` (or `make build`) in this environment"
 _failures: dict[str, str] = {}
 
 
@@ -34,15 +42,15 @@ def load_plugin() -> ModuleType:
     PluginError
         If the plugin was not built, or was built against another torch or OpenMM.
     """
-    info = _read_build_info()
+    info = read_build_info()
     for name in ("torch", "openmm"):
-        _check_version(name, info[name])
+        check_version(name, info[name])
     try:
         module = importlib.import_module("._swig", __package__)
     except ImportError as error:
         reason = str(error).splitlines()[0]
         raise PluginError(
-            f"The compiled plugin of openmm_unisim can't be loaded ({reason}); {_REBUILD}."
+            f"The compiled plugin of openmm_unisim can't be loaded ({reason}); {REBUILD}."
         ) from error
     _load_platforms()
     return module
@@ -60,14 +68,14 @@ def load_operators() -> None:
     PluginError
         If they were not built, or were built against another torch.
     """
-    _check_version("torch", _read_build_info()["torch"])
+    check_version("torch", read_build_info()["torch"])
     import torch
 
     try:
         torch.ops.load_library(_LIBRARIES / OPERATORS)
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise PluginError(f"The fused operators can't be loaded ({reason}); {_REBUILD}.") from error
+        raise PluginError(f"The fused operators can't be loaded ({reason}); {REBUILD}.") from error
     if torch.version.cuda is not None and torch.cuda.is_available():
         _load_cuda_operators()
 
@@ -82,17 +90,18 @@ def plugin_load_failures() -> dict[str, str]:
     return dict(_failures)
 
 
-def _read_build_info() -> dict[str, str]:
+def read_build_info() -> dict[str, str]:
+    """Versions that the plugin was built against, or a `PluginError` if it was not built."""
     path = _LIBRARIES / "build_info.json"
     try:
         info: dict[str, str] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise PluginError(f"The compiled plugin is absent ({path}); {_REBUILD}.") from error
+        raise PluginError(f"The compiled plugin is absent ({path}); {REBUILD}.") from error
     return info
 
 
-def _check_version(name: str, built: str) -> None:
-    """Import torch or OpenMM and compare its minor version with the one built against."""
+def check_version(name: str, built: str) -> None:
+    """Import torch or OpenMM and compare its minor version with the one built against; `PluginError` if they differ."""
     try:
         installed = str(importlib.import_module(name).__version__)
     except ImportError as error:
@@ -102,7 +111,7 @@ def _check_version(name: str, built: str) -> None:
     if _minor(installed) != _minor(built):
         raise PluginError(
             f"The compiled plugin was built against {name} {built}, and {name} {installed} is installed; "
-            f"{_REBUILD}, or run `pip install {name}=={built}`."
+            f"{REBUILD}, or run `pip install {name}=={built}`."
         )
 
 

@@ -11,8 +11,14 @@ __all__ = ["DIGEST", "check_sha256", "check_sidecar"]
 DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def check_sidecar(path: Path) -> None:
+def check_sidecar(path: Path, found: str | None = None) -> None:
     """Compare a model file with ``PATH.sha256``, if that lies beside it (the format is that of ``sha256sum``).
+
+    Parameters
+    ----------
+    path : Path
+    found : str, optional
+        SHA-256 of its content, if it is known.
 
     Raises
     ------
@@ -21,7 +27,7 @@ def check_sidecar(path: Path) -> None:
     """
     sidecar = path.with_name(path.name + ".sha256")
     if sidecar.exists():
-        check_sha256(path, _read_sidecar(sidecar), str(sidecar), "fetch or export both again")
+        check_sha256(path, _read_sidecar(sidecar), str(sidecar), "fetch or export both again", found)
 
 
 def _read_sidecar(sidecar: Path) -> str:
@@ -37,8 +43,8 @@ def _read_sidecar(sidecar: Path) -> str:
     return first.lower()
 
 
-def check_sha256(path: Path, expected: str, source: str, cure: str) -> None:
-    """Compare the SHA-256 of a model file with what `source` says.
+def check_sha256(path: Path, expected: str, source: str, cure: str, found: str | None = None) -> None:
+    """Compare the SHA-256 of a model file (`found`, if it is known) with what `source` says.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def check_sha256(path: Path, expected: str, source: str, cure: str) -> None:
         If they differ, with `cure`, or the file can't be read.
     """
     try:
-        found = sha256_of_file(path)
+        found = found or sha256_of_file(path)
     except OSError as error:
         raise ModelFileError(
             f"Model file {path} can't be read ({error.strerror}); check its permissions."

@@ -17,6 +17,7 @@ __all__ = [
     "StructureError",
     "UniSimError",
     "UnknownElementError",
+    "UntrustedModelError",
     "check_choice",
     "tells_of_nan",
 ]
@@ -48,6 +49,10 @@ class DataError(UniSimError):
 
 class ModelFileError(UniSimError):
     """A model file is missing, truncated, foreign, of a newer format, or fails its checksum."""
+
+
+class UntrustedModelError(ModelFileError):
+    """A model file comes from elsewhere, and nobody has said that it may be run."""
 
 
 class ModelDomainError(UniSimError, ValueError):

@@ -14,6 +14,8 @@ from .elements import ATOMIC_NUMBERS
 from .errors import ConfigError, MissingHydrogensError, ModelDomainError, ModelFileError, UnknownElementError
 from .export.metadata import ModelMetadata, read_metadata
 from .pretrained.registry import resolve_model
+from .pretrained.trust import authorise
+from .provenance import sha256_of_file
 from .units import in_unit
 
 __all__ = ["UniSimIntegrator"]
@@ -50,6 +52,11 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         the quality of the model.
     randomNumberSeed : int
         0 chooses one for each Context. The same seed gives the same noise on every platform.
+    trusted : bool
+        You know where the model file comes from: model files are programs. Needless for shipped models, and for files
+        that this account made or trusts.
+    sha256 : str, optional
+        The SHA-256 that the file must have, which then is trusted.
 
     Notes
     -----
@@ -59,6 +66,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     ------
     ModelFileError
         If there is no such model, or its file is damaged, of a newer format, or fails its checksum.
+    UntrustedModelError
+        If nothing says that the file may be run.
     ModelDomainError
         If the temperature, the number of substeps or the molecules are outside what the model was made for.
     UnknownElementError, MissingHydrogensError
@@ -82,6 +91,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         particles: Sequence[int] | None = None,
         acceptanceMode: int = _swig.UniSimIntegrator.AcceptAll,
         randomNumberSeed: int = 0,
+        trusted: bool = False,
+        sha256: str | None = None,
     ):
         path = Path(resolve_model(model)).resolve()
         metadata = read_metadata(path)
@@ -89,8 +100,9 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         _check_temperature(kelvin, metadata, acceptanceMode)
         atoms = _jumping_atoms(topology, particles, metadata)
         bonds = _jumping_bonds(topology, atoms)
+        digest = authorise(path, sha256_of_file(path), trusted, sha256)
         try:
-            super().__init__(str(path), kelvin)
+            super().__init__(str(path), kelvin, 0, digest)  # the plugin loads these bytes or none
         except openmm.OpenMMException as error:
             raise ModelFileError(str(error)) from error
         self.setNumSubsteps(numSubsteps)

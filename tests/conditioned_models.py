@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
+from openmm_unisim.export.change import change_metadata
 from openmm_unisim.export.conditioned import export_conditioned, save_conditioned, save_kernel
-from openmm_unisim.export.exporter import change_metadata, weights_sha256
+from openmm_unisim.export.exporter import weights_sha256
 from openmm_unisim.model.conditioned import TIME_CENTRES, ConditionedConfig, ConditionedField
 from openmm_unisim.model.spread import SpreadHead
 

@@ -1,6 +1,9 @@
 """Shared test set-up."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,12 @@ os.environ.setdefault(
     "OPENMM_DEFAULT_PLATFORM", "Reference"
 )  # with PoCL present an unnamed Context takes OpenCL
 
-import torch
+# Model files that tests write are trusted in the tests, and in nothing else of this account.
+_own_folder = tempfile.mkdtemp(prefix="openmm_unisim_tests_")
+atexit.register(shutil.rmtree, _own_folder, ignore_errors=True)
+os.environ["OPENMM_UNISIM_TRUSTED_MODELS"] = str(Path(_own_folder, "trusted_models"))
+
+import torch  # noqa: E402
 
 torch.set_num_threads(
     1

@@ -18,13 +18,14 @@ ALLOWED = {
     "base": set(),
     "interpolant": {"base"},
     "model": {"base", "interpolant"},
-    "export": {"base", "interpolant", "model"},
+    "export": {"base", "interpolant", "model", "pretrained"},
     "data": {"base"},
     "training": {"base", "interpolant", "model", "data", "export"},
-    "pretrained": {"base", "export.metadata"},
+    "pretrained": {"base"},
     "simulation": {"base", "interpolant", "pretrained", "export.metadata", "export.loader"},
     "hybrid": {"base", "pretrained", "simulation", "export.metadata"},
     "solvent": {"base", "pretrained", "simulation", "export.metadata", "data.wholeness"},
+    "doctor": {"base", "pretrained", "export.metadata"},
     "evaluation": {"base", "data.trajectory_file", "pretrained"},
     # benchmark/speed times the networks and the training step themselves
     "benchmark": {
@@ -51,6 +52,7 @@ ALLOWED = {
         "evaluation",
         "benchmark",
         "solvent",
+        "doctor",
     },
 }
 # The public API, and the plugin's Python side, sit on top of the base.

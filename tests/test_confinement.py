@@ -43,6 +43,45 @@ def test_cpp_files_are_short():
     assert not {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
 
 
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def unpickling(path: Path) -> set[str]:
+    """What a file imports or calls that would run a pickle."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] in UNPICKLERS}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {node.module} if (node.module or "").split(".")[0] in UNPICKLERS else set()
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if called.endswith(("pickle.load", "pickle.loads", "torch.load", "read_pickle")):
+                found.add(called)
+            if called in ("np.load", "numpy.load") and given.get("allow_pickle", "False") != "False":
+                found.add(called)
+            if called.endswith(("yaml.load", "yaml.unsafe_load", "yaml.full_load")):
+                found.add(called)
+    return found
+
+
+def test_nothing_unpickles():
+    tools = [*(ROOT / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    assert not {path: found for path in [*PYTHON_SOURCES, *tools] if (found := unpickling(path))}
+
+
+def test_what_unpickles_is_seen(tmp_path):
+    for line in (
+        "import pickle", "from pickle import loads", "import torch; torch.load('x', weights_only=True)",
+        "import numpy as np; np.load('x', allow_pickle=True)", "import yaml; yaml.load('x')", "import joblib",
+    ):  # fmt: skip
+        (tmp_path / "x.py").write_text(line)
+        assert unpickling(tmp_path / "x.py"), line
+    (tmp_path / "x.py").write_text("import numpy as np; np.load('x'); np.load('y', allow_pickle=False)")
+    assert not unpickling(tmp_path / "x.py")
+
+
 def test_torchscript_stays_in_export():
     calls = {str(path.relative_to(ROOT)): torchscript_calls(path) for path in PYTHON_SOURCES}
     outside = {name: found for name, found in calls.items() if found and "/export/" not in name}

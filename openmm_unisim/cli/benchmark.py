@@ -10,6 +10,7 @@ import typer
 from ..errors import ConfigError, DataError
 from .benchmark_scaling import scaling
 from .benchmark_training import training
+from .run_options import ModelArgument, Sha256, Trust, vouched
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result there.")]
 PlatformsOption = Annotated[
@@ -86,9 +87,7 @@ def md(
 
 
 def efficiency(
-    model: Annotated[
-        str, typer.Argument(help="Registered name (see `openmm-unisim models`) or a model file.")
-    ],
+    model: ModelArgument,
     input: Annotated[
         str, typer.Argument(help="PDB, mmCIF or prmtop file, or a sequence such as ACE-ALA-NME.")
     ],
@@ -116,6 +115,8 @@ def efficiency(
     long_run: Annotated[
         Path | None, typer.Option(help="Long UniSim trajectory of this model, to tell its bias more exactly.")
     ] = None,
+    trust: Trust = False,
+    sha256: Sha256 = None,
     json: JsonOption = None,
 ) -> None:
     """Effective samples per second of UniSim against MD at its best, in turn on this machine.
@@ -125,6 +126,7 @@ def efficiency(
     from ..benchmark.efficiency import EfficiencySettings, benchmark_efficiency
     from ..benchmark.tables import efficiency_tables
 
+    model = vouched(model, trust, sha256)
     _require_file(reference)
     _require_file(md)
     _require_file(long_run)

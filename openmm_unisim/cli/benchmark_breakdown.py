@@ -5,12 +5,11 @@ from typing import Annotated
 import typer
 
 from .benchmark import JsonOption, PlatformsOption, _names, _print, _status
+from .run_options import ModelArgument, Sha256, Trust, vouched
 
 
 def breakdown(
-    model: Annotated[
-        str, typer.Argument(help="Registered name (see `openmm-unisim models`) or a model file.")
-    ],
+    model: ModelArgument,
     input: Annotated[
         str, typer.Argument(help="PDB, mmCIF or prmtop file, or a sequence such as ACE-ALA-NME.")
     ],
@@ -21,6 +20,8 @@ def breakdown(
     repeats: Annotated[int, typer.Option(help="Blocks on each platform, in turn.")] = 7,
     md_seconds: Annotated[float, typer.Option(help="Wall time of MD in each block.")] = 0.3,
     thermalise: Annotated[float, typer.Option(help="ps of MD before the first jump.")] = 5.0,
+    trust: Trust = False,
+    sha256: Sha256 = None,
     json: JsonOption = None,
 ) -> None:
     """Split the time of a jump into model, forces, noise and hand-over, with MD of the molecule beside it.
@@ -31,8 +32,17 @@ def breakdown(
     from ..benchmark.speed.breakdown import BREAKDOWN_FORMAT, BreakdownSettings, measure_breakdown
     from ..benchmark.speed.jump_tables import breakdown_tables
 
+    model = vouched(model, trust, sha256)
     settings = BreakdownSettings(
-        model, input, _names(platforms), substeps, threads, jumps, repeats, md_seconds, thermalise
+        model,
+        input,
+        _names(platforms),
+        substeps,
+        threads,
+        jumps,
+        repeats,
+        md_seconds,
+        thermalise,
     )
     file = ResultFile(json, "breakdown", BREAKDOWN_FORMAT)
     with _status() as report:

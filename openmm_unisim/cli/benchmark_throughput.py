@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from .benchmark import JsonOption, PlatformsOption, _names, _numbers, _print, _require_file, _status
+from .run_options import ModelArgument, Sha256, Trust, vouched
 
 
 def throughput(
-    model: Annotated[
-        str, typer.Argument(help="Registered name (see `openmm-unisim models`) or a model file.")
-    ],
+    model: ModelArgument,
     input: Annotated[
         str, typer.Argument(help="PDB, mmCIF or prmtop file, or a sequence such as ACE-ALA-NME.")
     ],
@@ -24,6 +23,8 @@ def throughput(
     substeps: Annotated[int, typer.Option(help="Of a jump; 0 is the model's default.")] = 0,
     repeats: Annotated[int, typer.Option(help="Timings of each setting, in turn.")] = 5,
     thermalise: Annotated[float, typer.Option(help="ps of MD before the first jump.")] = 5.0,
+    trust: Trust = False,
+    sha256: Sha256 = None,
     json: JsonOption = None,
 ) -> None:
     """Jumps per second, nominal ns/day and samples per second of one and of many copies, side by side.
@@ -35,6 +36,7 @@ def throughput(
     from ..benchmark.speed.throughput import THROUGHPUT_FORMAT, ThroughputSettings, measure_throughput
 
     _require_file(weights)
+    model = vouched(model, trust, sha256)
     settings = ThroughputSettings(
         model, input, _numbers(copies, int, "--copies"), _numbers(threads, int, "--threads"), _names(platforms),
         weights, substeps, repeats, thermalise,

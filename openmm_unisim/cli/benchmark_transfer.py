@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from .benchmark import JsonOption, _names, _status
+from .run_options import ModelArgument, Sha256, Trust, vouched
 
 
 def transfer(
-    model: Annotated[
-        str, typer.Argument(help="Registered name (see `openmm-unisim models`) or a model file.")
-    ],
+    model: ModelArgument,
     references: Annotated[
         list[Path] | None, typer.Option(help="Files of reference MD, or folders of them.")
     ] = None,
@@ -30,6 +29,8 @@ def transfer(
         "data/parameters"
     ),
     work: Annotated[Path, typer.Option(help="Folder of the frames, to go on with.")] = Path("runs/transfer"),
+    trust: Trust = False,
+    sha256: Sha256 = None,
     json: JsonOption = None,
 ) -> None:
     """Judge a model on molecules: distances with floors, kinetics, validity, energies, the paper's metrics.
@@ -39,6 +40,7 @@ def transfer(
     from ..benchmark.transfer.table import transfer_tables
     from ..benchmark.transfer.transfer import TransferSettings, benchmark_transfer
 
+    model = vouched(model, trust, sha256)
     settings = TransferSettings(
         model, tuple(references or [Path("benchmarks/references")]), _names(molecules), environment, copies, jumps,
         substeps, seed, threads, parameters, work, json,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .run_options import ModelArgument, Sha256, Trust, vouched
+
 if TYPE_CHECKING:
     from ..export.metadata import ModelMetadata
 
@@ -17,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate_guidance(
-    model: Annotated[str, typer.Argument(help="Registered name or a model file.")],
+    model: ModelArgument,
     data: Annotated[
         list[str],
         typer.Option(help="MD of the model's own environment (`generate`'s files); may be repeated."),
@@ -34,6 +36,8 @@ def calibrate_guidance(
     parameters: Annotated[Path, typer.Option(help="Folder of small molecules' Amber files.")] = Path(
         "data/parameters"
     ),
+    trust: Trust = False,
+    sha256: Sha256 = None,
 ) -> None:
     """Estimate alpha from pairs of MD and store it, so that a guidance scale of 1 is the calibrated strength.
 
@@ -41,7 +45,7 @@ def calibrate_guidance(
     doesn't (docs/theory.md, section 9).
     """
     from ..errors import ConfigError
-    from ..export.exporter import change_metadata
+    from ..export.change import change_metadata
     from ..export.metadata import read_metadata
     from ..pretrained.registry import resolve_model
     from ..training.guidance_strength import calibrate_strength
@@ -49,7 +53,7 @@ def calibrate_guidance(
 
     if (environment is None) == (not force):
         raise ConfigError("Name the environment to be guided to by --environment, or give it by --force.")
-    path = Path(resolve_model(model))
+    path = Path(resolve_model(vouched(model, trust, sha256)))
     metadata = read_metadata(path)
     target = environment or name or "given forces"
     _refuse_another_kernel(metadata, target, path)

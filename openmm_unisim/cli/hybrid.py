@@ -15,10 +15,13 @@ from .run_options import (
     Repair,
     Resume,
     Seed,
+    Sha256,
     Temperature,
+    Trust,
     exit_interrupted,
     known_input,
     observing,
+    vouched,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ def hybrid(
         bool, typer.Option("--show", help="Print the protocol, to copy and change, and do nothing.")
     ] = False,
     parameters: Parameters = PARAMETERS,
+    trust: Trust = False,
+    sha256: Sha256 = None,
 ) -> None:
     """MD and jumps in turn: explore conformations, sample exactly, or spread start points.
 
@@ -67,10 +72,11 @@ def hybrid(
     ]
     if missing or input is None or model is None or output is None:
         raise ConfigError(f"{', '.join(missing)} must be given; `openmm-unisim hybrid --help` shows how.")
+    model = vouched(model, trust, sha256)
     changes = {} if cycles is None else {"cycles": cycles}
     settings = HybridSettings(
-        known_input(input, parameters), model, output, load_protocol(protocol, **changes), environment, temperature,
-        seed, platform, repair,
+        known_input(input, parameters), model, output, load_protocol(protocol, **changes),
+        environment, temperature, seed, platform, repair,
     )  # fmt: skip
     with observing(settings.protocol.cycles, "cycles") as observer:
         record = run_hybrid(settings, resume=resume, observer=observer)

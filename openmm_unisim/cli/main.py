@@ -29,6 +29,7 @@ COMMANDS = (
     "evaluate",
     "benchmark",
     "models",
+    "doctor",
 )
 USER_ERROR = 2  # exit status of an error that the user can cure
 INTERRUPTED = 130

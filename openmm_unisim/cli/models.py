@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import ConfigError
+
 if TYPE_CHECKING:
     from ..export.metadata import ModelMetadata
 
@@ -18,6 +20,14 @@ def models(
     name: Annotated[
         str | None, typer.Argument(help="A registered name or a model file, for all of it.")
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Trust this file from now on: it is a program, so know its source."),
+    ] = False,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="The SHA-256 that the file must have to be trusted.", show_default=False),
+    ] = None,
 ) -> None:
     """List the registered models; with NAME, show everything that a model file says about itself."""
     from rich.console import Console
@@ -26,9 +36,13 @@ def models(
     from ..pretrained.registry import registered_models, resolve_model
 
     console = Console()
+    if name is None and (trust or sha256 is not None):
+        raise ConfigError("--trust and --sha256 are about one file; name it.")
     if name is not None:
         path = resolve_model(name)
         console.print(_details(path, read_metadata(path)), soft_wrap=True)
+        if trust or sha256 is not None:
+            _trust(path, trust, sha256)
         return
     registered = registered_models()
     if not registered:
@@ -42,6 +56,17 @@ def models(
     ]
     console.print(_overview(rows))
     console.print("`openmm-unisim models NAME` shows everything that a model file says about itself.")
+
+
+def _trust(path: Path, trust: bool, sha256: str | None) -> None:
+    """Compare the SHA-256, and note the file as trusted where that is asked for."""
+    from ..pretrained.trust import list_file, remember, trust_model
+
+    digest = trust_model(path, sha256)
+    if not trust:
+        print("It has the SHA-256 that was given.")
+    elif remember(path, digest, "trusted"):
+        print(f"From now on this account runs files of this content; {list_file()} says so.")
 
 
 def _overview(rows: list[tuple[str, "ModelMetadata", int]]):  # type: ignore[no-untyped-def]

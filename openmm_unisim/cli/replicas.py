@@ -24,12 +24,15 @@ from .run_options import (
     Repair,
     Resample,
     Seed,
+    Sha256,
     Substeps,
     Temperature,
+    Trust,
     exit_interrupted,
     guidance_of,
     known_input,
     observing,
+    vouched,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +81,8 @@ def replicas(
         int, typer.Option(help="Batches of copies; 0: one a process, or one a worker of the cluster.")
     ] = 0,
     parameters: Parameters = PARAMETERS,
+    trust: Trust = False,
+    sha256: Sha256 = None,
 ) -> None:
     """Run copies of one molecule that share each evaluation of the model; one trajectory a copy.
 
@@ -87,6 +92,7 @@ def replicas(
     from ..simulation.replicas.runner import run_replicas
     from ..simulation.replicas.settings import ReplicaSettings
 
+    model = vouched(model, trust, sha256)
     run = RunSettings(
         known_input(input, parameters), model, output, jumps, environment, temperature, substeps, seed, platform,
         thermalise_ps=thermalise, checkpoint_interval=checkpoint_interval, repair=repair,

@@ -22,6 +22,17 @@ PARAMETERS = Path("data/parameters")
 
 INPUT = "PDB, mmCIF or prmtop file, a sequence such as ACE-ALA-NME, or a listed small molecule."
 Model = Annotated[str, typer.Option(help="Registered name (see `openmm-unisim models`) or a model file.")]
+ModelArgument = Annotated[
+    str, typer.Argument(help="Registered name (see `openmm-unisim models`) or a model file.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run a model file from elsewhere; it is a program, so know its source."),
+]
+Sha256 = Annotated[
+    str | None,
+    typer.Option(help="Run a model file from elsewhere if it has this SHA-256.", show_default=False),
+]
 Output = Annotated[Path, typer.Option(help="Run folder.")]
 Environment = Annotated[str | None, typer.Option(help="vacuum or obc2; the model's unless told.")]
 Seed = Annotated[int, typer.Option(help="One seed for everything, at least 1.")]
@@ -89,6 +100,15 @@ def known_input(input: str, parameters: Path) -> str:
     if input not in formulas or Path(input).is_file():
         return input
     return str(parameterise(input, formulas[input], parameters))
+
+
+def vouched(model: str, trust: bool, sha256: str | None) -> str:
+    """The model as it is, for which --trust or --sha256 vouches in this process and those that it starts."""
+    from ..pretrained.trust import trust_for_children, trust_model
+
+    if trust or sha256 is not None:
+        trust_for_children(trust_model(model, sha256))
+    return model
 
 
 @contextmanager

@@ -25,12 +25,15 @@ from .run_options import (
     Resample,
     Resume,
     Seed,
+    Sha256,
     Substeps,
     Temperature,
+    Trust,
     exit_interrupted,
     guidance_of,
     known_input,
     observing,
+    vouched,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ def simulate(
     guidance_force_limit: GuidanceForceLimit = 0.0,
     refine: Refine = False,
     parameters: Parameters = PARAMETERS,
+    trust: Trust = False,
+    sha256: Sha256 = None,
 ) -> None:
     """Simulate with a learned integrator: one jump is one lag time of the model.
 
@@ -90,6 +95,7 @@ def simulate(
     if report:  # what it needs is missing now or never
         from ..evaluation.run.report import write_report
 
+    model = vouched(model, trust, sha256)
     input = known_input(input, parameters)
     settings = RunSettings(
         input, model, output, jumps, environment, temperature, substeps, seed, platform, policy, thermalise,

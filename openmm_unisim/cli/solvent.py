@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .run_options import Model, Output, Resume, Seed, Substeps, Temperature
+from .run_options import Model, Output, Resume, Seed, Sha256, Substeps, Temperature, Trust, vouched
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +41,8 @@ def solvent(
     frame_interval: Annotated[int, typer.Option(help="MD steps between frames.")] = 250,
     checkpoint_interval: Annotated[int, typer.Option(help="Cycles between checkpoints.")] = 10,
     resume: Resume = False,
+    trust: Trust = False,
+    sha256: Sha256 = None,
 ) -> None:
     """MD in explicit water with jumps of the solute in between (nonequilibrium switching; docs/solvent.md).
 
@@ -50,6 +52,7 @@ def solvent(
     from ..solvent.protocol import SwitchingProtocol
     from ..solvent.run import SolventSettings, run_solvent
 
+    model = vouched(model, trust, sha256)
     settings = SolventSettings(
         input, model, output, cycles, edge, md_steps, moves, SwitchingProtocol(protocol, switching), screen, explore,
         pressure or None, temperature, substeps, seed, equilibration, platform, frame_interval, checkpoint_interval,

@@ -109,7 +109,7 @@ def read_config(path: Path, kind: type[AnyConfig], steps: int = 0, start: Path |
     from ..errors import ConfigError
 
     try:
-        settings = kind.model_validate_json(path.read_text())
+        settings = kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"'{path}' can't be read ({error.strerror}); give a JSON file.") from error
     except ValidationError as error:

@@ -108,7 +108,7 @@ class DataPlan(_Part):
             If it can't be read or isn't valid, naming where.
         """
         try:
-            return cls.model_validate_json(Path(path).read_text())
+            return cls.model_validate_json(Path(path).read_bytes())
         except OSError as error:
             raise ConfigError(f"'{path}' can't be read ({error.strerror}); give a plan file.") from error
         except ValidationError as error:

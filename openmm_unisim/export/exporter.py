@@ -14,14 +14,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .._plugin import load_operators
-from ..errors import ModelFileError, OutputError
+from ..errors import OutputError
+from ..pretrained.trust import remember
 from ..provenance import source_commit
-from .metadata import OPERATORS_VERSION, ModelMetadata, read_metadata
+from .metadata import OPERATORS_VERSION, ModelMetadata
 
 __all__ = [
     "CONTRACT_METHODS",
-    "change_metadata",
     "quiet_torchscript",
     "save_model_file",
     "weights_sha256",
@@ -102,47 +101,15 @@ def save_model_file(module: nn.Module, metadata: ModelMetadata, path: str | Path
     return full
 
 
-def change_metadata(path: Path, output: Path, changes: dict[str, object]) -> ModelMetadata:
-    """Copy a TorchScript model file with other metadata; code and weights stay as they are.
-
-    Parameters
-    ----------
-    path, output : Path
-        May be the same. A sidecar of checksums is written, too.
-    changes : dict
-        Fields of `ModelMetadata`.
-
-    Returns
-    -------
-    ModelMetadata
-        As written.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is a package, or can't be read.
-    """
-    metadata = read_metadata(path)
-    if metadata.container != "torchscript":
-        raise ModelFileError(
-            f"{path} is a package of machine code, whose metadata are fixed when it is compiled; change the .unisim.pt "
-            "file, or the weights' export, instead."
-        )
-    changed = ModelMetadata.model_validate(metadata.model_dump() | changes)
-    if metadata.operators:
-        load_operators()  # torch parses the program, which names them
-    with quiet_torchscript():
-        module = torch.jit.load(str(path))
-        content = module.save_to_buffer(_extra_files=changed.to_strings())
-    write_with_checksum(output, content)
-    return changed
-
-
 def write_with_checksum(path: Path, content: bytes) -> None:
-    """Write a model file, which appears whole or not at all, then ``PATH.sha256`` in the format of ``sha256sum``."""
+    """Write a model file, which appears whole or not at all, then ``PATH.sha256`` in the format of ``sha256sum``.
+
+    What this account makes it may run: the digest goes into its list (`openmm_unisim.pretrained.trust`).
+    """
+    digest = hashlib.sha256(content).hexdigest()
     _write_atomically(path, content)
-    line = f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
-    _write_atomically(path.with_name(path.name + ".sha256"), line.encode())
+    _write_atomically(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n".encode())
+    remember(path, digest, "made")
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

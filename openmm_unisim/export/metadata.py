@@ -5,6 +5,7 @@ file. Each metadata key is one UTF-8 text entry ``<archive>/extra/<key>``. The v
 Python prints them, lists joined by commas, ``true``/``false``. docs/model_file.md lists the meaning of every key.
 """
 
+import io
 import struct
 import zipfile
 import zlib
@@ -235,13 +236,15 @@ def _check_format(text: str | None, source: str) -> None:
         )
 
 
-def read_metadata(path: str | Path) -> ModelMetadata:
+def read_metadata(path: str | Path, content: bytes | None = None) -> ModelMetadata:
     """Read and check the metadata of a model file with `zipfile` only: no code from the file runs.
 
     Parameters
     ----------
     path : str or Path
         A ``.unisim.pt`` or ``.unisim.pt2`` file.
+    content : bytes, optional
+        Its bytes, if they were read already.
 
     Raises
     ------
@@ -249,7 +252,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
         If the file is missing, empty, truncated, not a zip file, not ours, of a newer format or incomplete.
     """
     path = Path(path)
-    strings = _read_extra(path, lambda key: key in ModelMetadata.model_fields)
+    strings = _read_extra(path, content, lambda key: key in ModelMetadata.model_fields)
     metadata = ModelMetadata.from_strings(strings, str(path))
     if (metadata.container == "aotinductor") != (path.suffix == PACKAGE_SUFFIX):
         raise ModelFileError(
@@ -259,7 +262,7 @@ def read_metadata(path: str | Path) -> ModelMetadata:
     return metadata
 
 
-def read_time_grids(path: str | Path) -> dict[int, list[float]]:
+def read_time_grids(path: str | Path, content: bytes | None = None) -> dict[int, list[float]]:
     """Time grids of a package, by their number of substeps; read as `read_metadata` does.
 
     Raises
@@ -267,7 +270,7 @@ def read_time_grids(path: str | Path) -> dict[int, list[float]]:
     ModelFileError
         As `read_metadata`; or if an entry holds no numbers.
     """
-    strings = _read_extra(Path(path), lambda key: key.startswith(_GRID))
+    strings = _read_extra(Path(path), content, lambda key: key.startswith(_GRID))
     try:
         return {int(key[len(_GRID) :]): [float(t) for t in text.split(",")] for key, text in strings.items()}
     except ValueError as error:
@@ -276,10 +279,12 @@ def read_time_grids(path: str | Path) -> dict[int, list[float]]:
         ) from error
 
 
-def _read_extra(path: Path, wanted: Callable[[str], bool]) -> dict[str, str]:
+def _read_extra(path: Path, content: bytes | None, wanted: Callable[[str], bool]) -> dict[str, str]:
     """Texts of the wanted keys, after a check of every entry's checksum."""
     try:
-        with open(path, "rb") as stream:
+        if content is None and path.exists() and not (path.is_file() or path.is_dir()):
+            raise ModelFileError(f"{path} is no file; give the model file itself.")  # a pipe would never end
+        with open(path, "rb") if content is None else io.BytesIO(content) as stream:
             _check_directory_size(stream, path)
             with zipfile.ZipFile(stream) as archive:
                 strings = _extra_entries(archive, path, wanted)

@@ -4,6 +4,7 @@ The machine code takes arguments as they come: a wrong type or shape would be re
 checked here, and made contiguous, before it is called.
 """
 
+import io
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -117,8 +118,8 @@ def _checked(name: str, tensor: Tensor, dtype: torch.dtype, shape: Sequence[int]
     return tensor.detach().contiguous()
 
 
-def load_package(path: Path, metadata: ModelMetadata) -> PackagedModel:
-    """Load a package, whose checksums were compared and whose operators were loaded before.
+def load_package(path: Path, metadata: ModelMetadata, content: bytes) -> PackagedModel:
+    """Load a package from its bytes, which are trusted, and whose operators were loaded before.
 
     Its shared library is unpacked into a private temporary folder and mapped into this process; the folder is gone
     when this returns.
@@ -131,7 +132,7 @@ def load_package(path: Path, metadata: ModelMetadata) -> PackagedModel:
     _check_machine(path, metadata)
     try:
         with tempfile.TemporaryDirectory(prefix="openmm_unisim_") as folder:
-            _unpack(path, Path(folder))
+            _unpack(content, Path(folder))
             function = torch._C._aoti.AOTIModelPackageLoader(folder, FUNCTION, False, 1, -1)
     except (RuntimeError, OSError, KeyError, ValueError) as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -139,7 +140,7 @@ def load_package(path: Path, metadata: ModelMetadata) -> PackagedModel:
             f"torch {torch.__version__} can't load model file {path} ({cause:.200}); export it again, or set TMPDIR "
             "to a folder from which programs may run."
         ) from error
-    return PackagedModel(function, metadata, read_time_grids(path))
+    return PackagedModel(function, metadata, read_time_grids(path, content))
 
 
 def _check_machine(path: Path, metadata: ModelMetadata) -> None:
@@ -155,11 +156,11 @@ def _check_machine(path: Path, metadata: ModelMetadata) -> None:
         )
 
 
-def _unpack(path: Path, folder: Path) -> None:
+def _unpack(content: bytes, folder: Path) -> None:
     """Write the files of the function, and nothing else of the archive, below `folder`."""
     target = folder / FOLDER
     target.mkdir(parents=True)
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
             parts = name.split("/")
             if "/".join(parts[1:-1]) == FOLDER and parts[-1] not in ("", ".", ".."):

@@ -5,6 +5,7 @@ own is a copy of one of them with other numbers; docs/hybrid.md explains every k
 """
 
 import difflib
+import reprlib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -222,8 +223,12 @@ def load_protocol(source: str | Path, **changes: Any) -> Protocol:
     """
     try:
         values = yaml.safe_load(protocol_text(source))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"Protocol '{source}' is no YAML: {' '.join(str(error).split())}.") from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # dates and numbers that don't exist, endless nesting
+        raise ConfigError(f"Protocol '{source}' is no YAML: {' '.join(str(error).split()):.300}.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"Protocol '{source}' holds no keys; see docs/hybrid.md.")
     try:
@@ -245,7 +250,7 @@ def _explain(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not where:
         return message
-    shown = "" if first["type"] == "missing" else f" (got {first['input']!r:.60})"
+    shown = "" if first["type"] == "missing" else f" (got {reprlib.repr(first['input']):.60})"
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 

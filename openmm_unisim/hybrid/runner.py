@@ -149,19 +149,19 @@ class _HybridRun:
         try:
             simulation.context.loadCheckpoint(data)
             clocks = _Clocks(**saved["clocks"])
-        except (KeyError, TypeError, openmm.OpenMMException) as error:
+            done, total = simulation.currentStep, prepared.settings.protocol.cycles
+            record["protocol"]["cycles"] = total
+            record["resumed"].append(done)
+        except (KeyError, TypeError, AttributeError, openmm.OpenMMException) as error:
             raise CheckpointError(
                 f"'{folder.checkpoint}' can't be loaded ({error}); resume on the machine, platform and versions that "
                 "wrote it, or start again in a new folder."
             ) from error
-        done, total = simulation.currentStep, prepared.settings.protocol.cycles
         if done > total:
             raise ConfigError(
                 f"'{folder.path}' has {done} cycles already, and {total} are fewer; ask for more."
             )
         folder.truncate_to(saved)
-        record["protocol"]["cycles"] = total
-        record["resumed"].append(done)
         return cls(prepared, folder, simulation, record, clocks)
 
     def run(self, observer: RunObserver) -> dict[str, Any]:

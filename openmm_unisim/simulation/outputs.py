@@ -36,6 +36,7 @@ from ..errors import CheckpointError, OutputError
 __all__ = ["RUN_FORMAT", "RunFolder", "output_errors", "write_json"]
 
 RUN_FORMAT = 1
+_DIGEST = "record_sha256"  # of a checkpoint's record: what cuts files back must not be damaged
 
 
 @contextmanager
@@ -163,14 +164,16 @@ class RunFolder:
         data : bytes
             OpenMM's binary checkpoint.
         record : dict
-            What else the run needs to continue; `sha256` and `bytes` (file lengths) are added here.
+            What else the run needs to continue; `sha256`, `bytes` (file lengths) and a digest of the record itself are
+            added here.
         """
         with output_errors(self.path):
             for path in self._growing:
                 _sync(path)
             lengths = {path.name: path.stat().st_size for path in self._growing}
             _write_synced(self._new_checkpoint, data)
-            committed = {**record, "sha256": hashlib.sha256(data).hexdigest(), "bytes": lengths}
+            committed = _jsonable({**record, "sha256": hashlib.sha256(data).hexdigest(), "bytes": lengths})
+            committed[_DIGEST] = _digest(committed)
             write_json(self.checkpoint_record, committed)
             os.replace(self._new_checkpoint, self.checkpoint)
 
@@ -184,6 +187,12 @@ class RunFolder:
         """
         missing = f"'{self.path}' holds no checkpoint; start the run again in a new folder."
         record = _read_json(self.checkpoint_record, missing)
+        stored = record.pop(_DIGEST, None)  # records of before have none
+        if stored is not None and stored != _digest(record):
+            raise CheckpointError(
+                f"'{self.checkpoint_record}' was changed since it was written; restore the folder from a copy or start "
+                "again in a new one."
+            )
         for path in (self.checkpoint, self._new_checkpoint):
             if not path.is_file():
                 continue
@@ -203,7 +212,14 @@ class RunFolder:
         record : dict
             As returned by `load_checkpoint`.
         """
-        lengths = record["bytes"]
+        lengths = record.get("bytes")
+        for path in self._growing:
+            length = lengths.get(path.name) if isinstance(lengths, dict) else None
+            if type(length) is not int or length < 0:
+                raise CheckpointError(
+                    f"'{self.checkpoint_record}' doesn't say how long '{path.name}' was (bytes: {length!r:.40}); "
+                    "restore it from a copy or start again in a new folder."
+                )
         for path in self._growing:
             size = path.stat().st_size if path.is_file() else -1
             if size < lengths[path.name]:
@@ -220,12 +236,17 @@ class RunFolder:
                 os.truncate(path, lengths[path.name])
 
 
+def _digest(record: dict[str, Any]) -> str:
+    """SHA-256 of a record, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 def _read_json(path: Path, if_missing: str) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise CheckpointError(if_missing) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"'{path}' can't be read ({error}); restore it or start again in a new folder."
         ) from error

@@ -115,9 +115,15 @@ def initial_record(prepared: PreparedRun, md: dict[str, Any], stereocentres: int
 
 def require_same_run(earlier: dict[str, Any], identity: dict[str, Any]) -> None:
     """Raise `CheckpointError` naming the first entry of `identity` that differs from the `earlier` record."""
-    before = dict(earlier.get("identity", {}))
-    if before.get("substeps") == 0:  # written before the model's own number was filled in
-        before["substeps"] = earlier["settings"]["substeps"]
+    try:
+        before = dict(earlier.get("identity", {}))
+        if before.get("substeps") == 0:  # written before the model's own number was filled in
+            before["substeps"] = earlier["settings"]["substeps"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The run's record is damaged ({type(error).__name__}: {error}); restore run.json from a copy, or start "
+            "again in a new folder."
+        ) from error
     for key in {**identity, **before}:
         if before.get(key) != identity.get(key):
             raise CheckpointError(

@@ -96,6 +96,9 @@ class ReferenceJump:
     exact : bool
         The jump is a proposal for Metropolis acceptance: a temperature outside the model's range is then a
         warning instead of an error.
+    trusted : bool
+    sha256 : str, optional
+        Of a model file from elsewhere: see `openmm_unisim.export.loader.load_model_file`.
     """
 
     def __init__(
@@ -115,10 +118,12 @@ class ReferenceJump:
         box_vectors: ArrayLike | None = None,
         device: str | torch.device = "cpu",
         exact: bool = False,
+        trusted: bool = False,
+        sha256: str | None = None,
     ):
         module: Any = model
         if isinstance(model, (str, Path)):
-            module, metadata = load_model_file(model, device)
+            module, metadata = load_model_file(model, device, sha256, trusted)
         if metadata is None:
             raise ConfigError(
                 "A module without metadata says nothing about itself; give its ModelMetadata, too."

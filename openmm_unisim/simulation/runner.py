@@ -120,10 +120,13 @@ class _JumpRun:
             standing, counts = RunStanding(**saved["standing"]), QualityCounts(**saved["counts"])
             if prepared.refinement is not None:
                 prepared.refinement.counts = RefinementCounts(**saved["refinement"])
+            record["settings"]["jumps"] = prepared.settings.jumps
+            record["resumed"].append(standing.done)
             simulation.context.loadCheckpoint(data)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"'{folder.checkpoint_record}' is incomplete ({error}); start again in a new folder."
+                f"'{folder.checkpoint_record}' or '{folder.run_record}' is incomplete ({error}); start again in a new "
+                "folder."
             ) from error
         except openmm.OpenMMException as error:
             raise CheckpointError(
@@ -136,8 +139,6 @@ class _JumpRun:
                 "fewer; ask for more."
             )
         folder.truncate_to(saved)
-        record["settings"]["jumps"] = prepared.settings.jumps
-        record["resumed"].append(standing.done)
         guard = _guard(prepared, simulation, _monitor(prepared, folder), counts)
         return cls(prepared, folder, simulation, record, guard, standing)
 

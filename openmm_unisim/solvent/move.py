@@ -86,6 +86,8 @@ class SoluteMove:
         Of a jump; 0 is the model's default.
     guidanceScale : float, optional
     randomNumberSeed : int
+    trusted, sha256
+        Of a model file from elsewhere, as for `UniSimIntegrator`.
 
     Attributes
     ----------
@@ -106,12 +108,14 @@ class SoluteMove:
         numSubsteps: int = 0,
         guidanceScale: float | None = None,
         randomNumberSeed: int = 1,
+        trusted: bool = False,
+        sha256: str | None = None,
     ):
         self.solute = Solute(topology, system, particles)
         kelvin = None if temperature is None else in_unit(temperature, unit.kelvin, "temperature")
         self._jump = SoluteJump(
             model, self.solute, kelvin, randomNumberSeed, exact=self.exact, n_substeps=numSubsteps,
-            guidance_scale=guidanceScale,
+            guidance_scale=guidanceScale, trusted=trusted, sha256=sha256,
         )  # fmt: skip
         self._system = system
         self._seed = int(randomNumberSeed)

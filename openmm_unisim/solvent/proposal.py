@@ -66,7 +66,7 @@ class SoluteJump:
     exact : bool
         Path densities are wanted.
     options
-        ``n_substeps`` and ``guidance_scale`` of `ReferenceJump`.
+        ``n_substeps``, ``guidance_scale``, ``trusted`` and ``sha256`` of `ReferenceJump`.
     """
 
     def __init__(

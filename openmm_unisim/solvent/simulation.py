@@ -52,7 +52,13 @@ class SolventFolder(RunFolder):
 
     def truncate_to(self, record: dict[str, Any]) -> None:
         """Cut the growing files back; those that didn't exist at the checkpoint go."""
-        self._growing = tuple(file for file in self._all if file.name in record["bytes"])
+        known = record.get("bytes")
+        if not isinstance(known, dict) or not set(known) <= {file.name for file in self._all}:
+            raise CheckpointError(  # of a file that has no length here, all would be removed
+                f"'{self.checkpoint_record}' doesn't name the files of this run (bytes: {known!r:.80}); restore it "
+                "from a copy or start again in a new folder."
+            )
+        self._growing = tuple(file for file in self._all if file.name in known)
         super().truncate_to(record)
         for file in set(self._all) - set(self._growing):
             file.unlink(missing_ok=True)
@@ -140,9 +146,13 @@ class SolventSimulation:
                     "use the old settings or another folder."
                 )
         self.folder.truncate_to(record)
-        self._cycle, self._checkpoints = int(record["cycle"]), int(record["checkpoint"])
         try:
+            self._cycle, self._checkpoints = int(record["cycle"]), int(record["checkpoint"])
             self._renew(data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"'{self.folder.checkpoint_record}' is incomplete ({error}); start again in a new folder."
+            ) from error
         except openmm.OpenMMException as error:
             raise CheckpointError(
                 f"OpenMM can't load the checkpoint in '{self.folder.path}' ({error}); it holds for one System, "

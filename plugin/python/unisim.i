@@ -8,6 +8,7 @@
 
 %{
 #include "UniSimIntegrator.h"
+#include "UniSimTrust.h"
 #include "internal/UniSimInterrupt.h"
 #include "internal/UniSimNoise.h"
 #include "openmm/OpenMMException.h"
@@ -57,11 +58,32 @@ void restoreInterruption() {
     interruption[0] = interruption[1] = interruption[2] = nullptr;
 }
 
+/* Ask openmm_unisim.pretrained.trust about a model file.  Whatever goes wrong there is a refusal. */
+std::string refuseUntrusted(const std::string& file, const std::string& hash) {
+    PyGILState_STATE state = PyGILState_Ensure();
+    std::string refusal = "Model file '" + file + "' is refused, since openmm_unisim.pretrained.trust can't be asked.";
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyObject* module = PyImport_ImportModule("openmm_unisim.pretrained.trust");
+    PyObject* answer = module == nullptr ? nullptr
+                                         : PyObject_CallMethod(module, "refusal", "ss", file.c_str(), hash.c_str());
+    const char* text = answer == nullptr || !PyUnicode_Check(answer) ? nullptr : PyUnicode_AsUTF8(answer);
+    if (text != nullptr)
+        refusal = text;
+    Py_XDECREF(answer);
+    Py_XDECREF(module);
+    PyErr_Clear();
+    PyErr_Restore(type, value, trace);
+    PyGILState_Release(state);
+    return refusal;
+}
+
 } // namespace
 %}
 
 %init %{
     UniSimPlugin::setUniSimInterruptCheck(isPythonInterrupted);
+    UniSimPlugin::UniSimTrust::setCheck(refuseUntrusted);
 %}
 
 %exception {

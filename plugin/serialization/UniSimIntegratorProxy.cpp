@@ -1,5 +1,7 @@
 #include "UniSimIntegratorProxy.h"
 #include "UniSimIntegrator.h"
+#include "UniSimTrust.h"
+#include "internal/UniSimProperties.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/serialization/SerializationNode.h"
 #include <memory>
@@ -21,7 +23,7 @@ extern "C" __attribute__((constructor)) void registerUniSimSerializationProxies(
 vector<int> readIntegers(const SerializationNode& node) {
     vector<int> values;
     for (const SerializationNode& child : node.getChildren())
-        values.push_back(child.getIntProperty("value"));
+        values.push_back(readNumber<int>(child, "value"));
     return values;
 }
 
@@ -63,34 +65,38 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
 }
 
 void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
-    const int version = node.getIntProperty("version");
+    const int version = readNumber<int>(node, "version");
     if (version < 1 || version > VERSION)
         throw OpenMMException("Unsupported version number");
-    auto integrator = make_unique<UniSimIntegrator>(node.getStringProperty("modelFile"),
-            node.getDoubleProperty("temperature"), node.getIntProperty("numSubsteps"),
-            node.getStringProperty("modelSha256"));
-    integrator->setStepSize(node.getDoubleProperty("stepSize"));
-    integrator->setConstraintTolerance(node.getDoubleProperty("constraintTolerance"));
-    integrator->setIntegrationForceGroups(node.getIntProperty("integrationForceGroups"));
+    // XML can't vouch for the file that it names.  What has this hash may be run, and nothing else is.
+    const string& modelFile = node.getStringProperty("modelFile");
+    const string& hash = node.getStringProperty("modelSha256");
+    UniSimTrust::require(modelFile, hash);
+    auto integrator = make_unique<UniSimIntegrator>(
+            modelFile, readNumber<double>(node, "temperature"), readNumber<int>(node, "numSubsteps"), hash);
+    integrator->setStepSize(readNumber<double>(node, "stepSize"));
+    integrator->setConstraintTolerance(readNumber<double>(node, "constraintTolerance"));
+    integrator->setIntegrationForceGroups(readNumber<int>(node, "integrationForceGroups"));
     if (version >= 2) {
         integrator->setGuidanceSource(
-                (UniSimIntegrator::GuidanceSource)node.getIntProperty("guidanceSource"));
-        integrator->setNumResampled(node.getIntProperty("numResampled"));
-        integrator->setGuidanceForceLimit(node.getDoubleProperty("guidanceForceLimit"));
+                (UniSimIntegrator::GuidanceSource)readNumber<int>(node, "guidanceSource"));
+        integrator->setNumResampled(readNumber<int>(node, "numResampled"));
+        integrator->setGuidanceForceLimit(readNumber<double>(node, "guidanceForceLimit"));
     }
     if (version >= 3)
-        integrator->setProposalBatchSize(node.getIntProperty("proposalBatchSize"));
-    integrator->setGuidanceScale(node.getDoubleProperty("guidanceScale"));
-    integrator->setGuidanceForceGroups(node.getIntProperty("guidanceForceGroups"));
-    integrator->setAcceptanceMode((UniSimIntegrator::AcceptanceMode)node.getIntProperty("acceptanceMode"));
-    integrator->setRandomizesVelocities(node.getBoolProperty("randomizesVelocities"));
-    integrator->setRandomNumberSeed(node.getIntProperty("randomSeed"));
-    integrator->setNumThreads(node.getIntProperty("numThreads", 0)); // XML from before there was this setting
+        integrator->setProposalBatchSize(readNumber<int>(node, "proposalBatchSize"));
+    integrator->setGuidanceScale(readNumber<double>(node, "guidanceScale"));
+    integrator->setGuidanceForceGroups(readNumber<int>(node, "guidanceForceGroups"));
+    integrator->setAcceptanceMode((UniSimIntegrator::AcceptanceMode)readNumber<int>(node, "acceptanceMode"));
+    integrator->setRandomizesVelocities(readFlag(node, "randomizesVelocities"));
+    integrator->setRandomNumberSeed(readNumber<int>(node, "randomSeed"));
+    integrator->setNumThreads(
+            readNumber<int>(node, "numThreads", 0)); // XML from before there was this setting
     integrator->setParticles(readIntegers(node.getChildNode("Particles")));
     integrator->setAtomicNumbers(readIntegers(node.getChildNode("AtomicNumbers")));
     vector<pair<int, int>> bonds;
     for (const SerializationNode& bond : node.getChildNode("Bonds").getChildren())
-        bonds.push_back({bond.getIntProperty("p1"), bond.getIntProperty("p2")});
+        bonds.push_back({readNumber<int>(bond, "p1"), readNumber<int>(bond, "p2")});
     integrator->setBonds(bonds);
     return integrator.release();
 }

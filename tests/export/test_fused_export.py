@@ -134,7 +134,7 @@ def test_absent_operators_are_one_clear_error(files, monkeypatch, tmp_path):
 
 def test_a_fresh_process_changes_metadata(files, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from openmm_unisim.export.exporter import change_metadata;"
+        "import sys; from pathlib import Path; from openmm_unisim.export.change import change_metadata;"
         "print(change_metadata(Path(sys.argv[1]), Path(sys.argv[2]), {'license': 'CC0'}).license)"
     )
     command = [sys.executable, "-c", code, files["fused"], tmp_path / "changed.unisim.pt"]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from openmm_unisim.errors import ConfigError, ModelFileError
+from openmm_unisim.export.change import change_metadata
 from openmm_unisim.export.conditioned import export_conditioned
-from openmm_unisim.export.exporter import change_metadata
 from openmm_unisim.export.live import LiveJump
 from openmm_unisim.export.loader import load_model_file
 from openmm_unisim.export.metadata import GUIDANCE_SOURCES, read_metadata

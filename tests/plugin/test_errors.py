@@ -18,6 +18,7 @@ from openmm_unisim import (
     load_plugin,
 )
 from openmm_unisim.export.exporter import save_model_file
+from openmm_unisim.provenance import sha256_of_file
 from tests.plugin.systems import free_atoms, jumper, make_context, positions_of, random_positions
 from tests.toy_models import OrnsteinUhlenbeck, toy_metadata, write_toy
 
@@ -87,7 +88,7 @@ def rewritten(source, target, changes: dict) -> str:
 def test_metadata_that_cannot_be_used(toys, tmp_path, changes: dict, message: str) -> None:
     path = rewritten(toys["ou"], tmp_path / "changed.unisim.pt", changes)
     with pytest.raises(openmm.OpenMMException, match=re.escape(message)) as error:
-        load_plugin().UniSimIntegrator(path, 300.0)
+        load_plugin().UniSimIntegrator(path, 300.0, 0, sha256_of_file(path))
     assert one_sentence(error)
 
 

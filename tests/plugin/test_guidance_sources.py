@@ -8,7 +8,7 @@ import pytest
 from openmm import unit
 
 from openmm_unisim import ModelDomainError, UniSimIntegrator
-from openmm_unisim.export.exporter import change_metadata
+from openmm_unisim.export.change import change_metadata
 from openmm_unisim.export.metadata import GUIDANCE_SOURCES
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.guidance import Resampling

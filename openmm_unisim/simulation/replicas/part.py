@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from ...errors import CheckpointError, ConfigError
+from ...pretrained.trust import trust_model
 from ...run_lock import hold
 from ...system import get_platform
 from ..observer import JumpProgress, RunObserver
@@ -65,6 +66,8 @@ class _Part:
     def __init__(self, settings: ReplicaSettings, part: int, observer: RunObserver):
         self._settings, self._observer = settings, observer
         self._copies, self._folder = settings.copies(part), settings.folder(part)
+        if settings.model_sha256:
+            trust_model(settings.run.model, settings.model_sha256)
         self._prepared = prepare_run(settings.run)
         self._simulation = _simulation(settings, self._prepared, self._copies)
         self._wall = self._cpu = 0.0

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from ...errors import CheckpointError, ConfigError, NonFiniteError, QualityError, check_choice
+from ...pretrained.trust import trust_model
 from ...units import BOLTZMANN
 from ..exactness import PathMetropolis
 from ..noise import VELOCITIES, standard_normals
@@ -76,6 +77,8 @@ class ReplicaSimulation:
         Where torch evaluates the model.
     numThreads : int
         Of torch; 0: one for molecules of fewer than 200 atoms and for fused operators, else as many as are set.
+    trusted, sha256
+        Of a file from elsewhere, as for `UniSimIntegrator`.
 
     Attributes
     ----------
@@ -103,6 +106,8 @@ class ReplicaSimulation:
         qualityLimits: QualityLimits | None = None,
         device: str = "cpu",
         numThreads: int = 0,
+        trusted: bool = False,
+        sha256: str | None = None,
     ):
         if numReplicas < 1 or firstReplica < 0:
             raise ConfigError(
@@ -112,6 +117,8 @@ class ReplicaSimulation:
         self.acceptance = check_choice(
             "Acceptance", acceptance or ("metropolis" if metropolis_mode(model) else "all"), ACCEPTANCE_MODES
         )
+        if isinstance(model, (str, Path)) and (trusted or sha256):
+            trust_model(model, sha256)
         self._jump = BatchedJump(
             topology, system, model, self.acceptance == "metropolis", temperature, numSubsteps, randomNumberSeed,
             device, numThreads,

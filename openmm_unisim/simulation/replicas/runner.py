@@ -81,6 +81,7 @@ def run_replicas(
     write_json(folder.run_record, record)
     for message in prepared.warnings:
         observer.warn(message)
+    settings = replace(settings, model_sha256=prepared.identity["model"])
     parts, failure = _run_parts(settings, executor, observer)
     record = _final_record(record, parts, settings, prepared, failure)
     write_json(folder.run_record, record)

@@ -38,6 +38,8 @@ class ReplicaSettings:
         Batches into which the copies are split: one for each worker or device.
     device : str
         Where torch evaluates the model.
+    model_sha256 : str
+        Of a model file that `run_replicas` was allowed to run, so that workers run it, too.
     """
 
     run: RunSettings
@@ -46,6 +48,7 @@ class ReplicaSettings:
     interval: int = 1
     parts: int = 1
     device: str = "cpu"
+    model_sha256: str = ""
 
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense."""

@@ -86,8 +86,8 @@ public:
      * @param modelFile    the path of the model file
      * @param temperature  the temperature of the heat bath (in Kelvin)
      * @param numSubsteps  the number of substeps of a jump; 0 selects the number the model was made for
-     * @param expectedHash the SHA-256 that the model file must have, as 64 lower case hexadecimal digits,
-     * compared before anything in the file is interpreted; empty if it may have any
+     * @param expectedHash the SHA-256 that the model file must have, as 64 lower case hexadecimal digits, by
+     * which the caller vouches for it; if empty, UniSimTrust must know the file
      */
     explicit UniSimIntegrator(const std::string& modelFile, double temperature, int numSubsteps = 0,
             const std::string& expectedHash = "");

@@ -4,8 +4,10 @@
 #include "UniSimIntegrator.h"
 #include "internal/UniSimCounters.h"
 #include "internal/UniSimJump.h"
+#include "internal/UniSimProperties.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/serialization/SerializationNode.h"
+#include <cmath>
 #include <cstring>
 #include <istream>
 #include <ostream>
@@ -39,6 +41,20 @@ void read(istream& stream, T& value) {
 
 string nameOfBin(int bin) {
     return "logAcceptanceBin" + to_string(bin);
+}
+
+/** Refuse numbers that no run can have led to, before any of them is taken over. */
+void checkRead(const char* source, long long jumpIndex, const UniSimCounters& counters) {
+    bool possible = jumpIndex >= 0 && counters.consecutiveNaN >= 0 && counters.sumAcceptance >= 0.0 &&
+                    isfinite(counters.sumAcceptance);
+    for (long long count :
+            {counters.proposed, counters.accepted, counters.nan, counters.clipped, counters.judged})
+        possible &= count >= 0;
+    for (long long count : counters.histogram)
+        possible &= count >= 0;
+    if (!possible)
+        throw OpenMMException(string("The UniSimIntegrator's part of the ") + source +
+                              " is damaged: it holds a negative or infinite count; load another one.");
 }
 
 } // namespace
@@ -83,6 +99,7 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
         read(stream, loaded.sumAcceptance);
         read(stream, loaded.histogram);
     }
+    checkRead("checkpoint", index, loaded);
     setActiveSeed(seed);
     jumpIndex = index;
     *counters = loaded;
@@ -108,22 +125,28 @@ void UniSimIntegrator::serializeParameters(SerializationNode& node) const {
 void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
     if (!node.hasProperty("unisimVersion"))
         return;
-    if (node.getIntProperty("unisimVersion") != STATE_VERSION)
-        throw OpenMMException("The State holds UniSimIntegrator parameters of version " +
-                              to_string(node.getIntProperty("unisimVersion")) + ", and only version " +
-                              to_string(STATE_VERSION) + " is known; update openmm_unisim.");
-    setActiveSeed(node.getIntProperty("seed"));
-    jumpIndex = node.getLongProperty("jumpIndex");
-    counters->proposed = node.getLongProperty("proposed");
-    counters->accepted = node.getLongProperty("accepted");
-    counters->nan = node.getLongProperty("nan");
-    counters->consecutiveNaN = node.getLongProperty("consecutiveNaN");
-    counters->lastLogAcceptance = node.getDoubleProperty("lastLogAcceptance");
-    counters->clipped = node.getLongProperty("clipped", 0); // a State from before there was this count
-    counters->judged = node.getLongProperty("judged", 0);
-    counters->sumAcceptance = node.getDoubleProperty("sumAcceptance", 0.0);
+    const int version = readNumber<int>(node, "unisimVersion");
+    if (version != STATE_VERSION)
+        throw OpenMMException("The State holds UniSimIntegrator parameters of version " + to_string(version) +
+                              ", and only version " + to_string(STATE_VERSION) +
+                              " is known; update openmm_unisim.");
+    const int seed = readNumber<int>(node, "seed");
+    const long long index = readNumber<long long>(node, "jumpIndex");
+    UniSimCounters loaded;
+    loaded.proposed = readNumber<long long>(node, "proposed");
+    loaded.accepted = readNumber<long long>(node, "accepted");
+    loaded.nan = readNumber<long long>(node, "nan");
+    loaded.consecutiveNaN = readNumber<long long>(node, "consecutiveNaN");
+    loaded.lastLogAcceptance = readNumber<double>(node, "lastLogAcceptance");
+    loaded.clipped = readNumber<long long>(node, "clipped", 0LL); // a State from before there was this count
+    loaded.judged = readNumber<long long>(node, "judged", 0LL);
+    loaded.sumAcceptance = readNumber<double>(node, "sumAcceptance", 0.0);
     for (int bin = 0; bin < UniSimCounters::NUM_BINS; bin++)
-        counters->histogram[bin] = node.getLongProperty(nameOfBin(bin), 0);
+        loaded.histogram[bin] = readNumber<long long>(node, nameOfBin(bin), 0LL);
+    checkRead("State", index, loaded);
+    setActiveSeed(seed);
+    jumpIndex = index;
+    *counters = loaded;
 }
 
 void UniSimIntegrator::setActiveSeed(int seed) {

@@ -1,10 +1,12 @@
 #include "internal/UniSimModel.h"
+#include "UniSimTrust.h"
 #include "internal/UniSimContainer.h"
 #include "internal/UniSimHash.h"
 #include "internal/UniSimStepArguments.h"
 #include "internal/UniSimTorchScope.h"
 #include "openmm/OpenMMException.h"
 #include <caffe2/serialize/inline_container.h>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -59,6 +61,9 @@ auto guarded(const UniSimModelMetadata& metadata, const string& what, const Call
 }
 
 string readFile(const UniSimModelMetadata& metadata, const string& file) {
+    error_code ignored;
+    if (filesystem::exists(file, ignored) && !filesystem::is_regular_file(file, ignored)) // may have no end
+        metadata.fail("is no file; check the path.");
     ifstream stream(file, ios::binary);
     stringstream content;
     if (!stream || !(content << stream.rdbuf()))
@@ -140,9 +145,12 @@ UniSimModel::UniSimModel(const string& file, const string& expectedHash)
     Implementation& my = *implementation;
     string content = readFile(my.metadata, file);
     my.hash = computeSha256(content);
-    if (!expectedHash.empty() && my.hash != expectedHash)
+    if (expectedHash.empty())
+        UniSimTrust::require(file, my.hash);
+    else if (my.hash != expectedHash)
         my.metadata.fail("is not the one that is asked for (its SHA-256 is " + my.hash + ", not " +
                          expectedHash + "); put the original file there.");
+    UniSimTrust::add(my.hash);
     auto entries = guarded(my.metadata,
             "is neither a TorchScript archive nor a package or is damaged, so fetch "
             "or export it again",

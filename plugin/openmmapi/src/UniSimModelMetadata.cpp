@@ -1,5 +1,6 @@
 #include "internal/UniSimModelMetadata.h"
 #include "UniSimOperators.h"
+#include "internal/UniSimText.h"
 #include "openmm/OpenMMException.h"
 #include <algorithm>
 #include <cmath>
@@ -39,6 +40,9 @@ void UniSimModelMetadata::setEntries(const map<string, string>& newEntries) {
     entries = newEntries;
     if (entries.find("format_version") == entries.end())
         fail("holds no UniSim metadata (no format_version); give a file written by `openmm-unisim export`.");
+    for (const auto& [key, value] : entries)
+        if (toUtf8(value) != value)
+            fail("has metadata " + key + " that are no UTF-8 text; export it again.");
     entries.insert(DEFAULTS.begin(), DEFAULTS.end());
     double format = getNumber("format_version");
     if (format < 1 || format != floor(format))
@@ -142,7 +146,7 @@ pair<double, double> UniSimModelMetadata::getTemperatureRange() const {
 }
 
 void UniSimModelMetadata::fail(const string& message) const {
-    throw OpenMMException("Model file '" + file + "' " + message);
+    throw OpenMMException(toUtf8("Model file '" + file + "' " + message));
 }
 
 } // namespace UniSimPlugin
