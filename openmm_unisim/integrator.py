@@ -128,7 +128,7 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
             raise ModelDomainError(str(error)) from error
 
     def setProposalBatchSize(self, number: int) -> None:
-        """Set how many jumps MetropolisHastings draws at once; the chain is the same for every number (1 by default)."""
+        """Set how many jumps MetropolisHastings draws at once (1 by default); it doesn't change the chain."""
         super().setProposalBatchSize(_whole(number, "proposal batch size"))
 
     def setNumResampled(self, number: int) -> None:
