@@ -40,7 +40,7 @@ from openmm_unisim.provenance import provenance, sha256_of_file
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.guidance import Resampling
 from openmm_unisim.simulation.reference import ReferenceJump
-from openmm_unisim.system import SOLVENT_FORCE_GROUP, create_system, load_molecule
+from openmm_unisim.system import SOLVENT_FORCE_GROUP, Molecule, create_system, load_molecule
 from openmm_unisim.units import BOLTZMANN
 
 SHIPPED = Path(__file__).resolve().parents[1] / "openmm_unisim" / "pretrained"
@@ -128,16 +128,20 @@ def tasks(arguments: argparse.Namespace, folder: Path, topology: mdtraj.Topology
     ]
 
 
+def guided_jump(model: Path, molecule: Molecule, group: Group, source: str) -> ReferenceJump:
+    """A jump of a molecule with a source of guidance; "resample 8" is that of eight candidates."""
+    name, _, number = source.partition(" ")
+    return ReferenceJump(
+        model, atomic_numbers=molecule.atomic_numbers, bonds=molecule.bonds, guidance_source=name,
+        forces=group.forces, resampling=Resampling(group.energy, int(number)) if number else None,
+    )  # fmt: skip
+
+
 def measure(task: Task, source: str, starts: Frames, arguments: argparse.Namespace) -> dict[str, Any]:
     """Figures of chains with one source."""
     molecule = load_molecule("ACE-ALA-NME")
     topology = mdtraj.Topology.from_openmm(molecule.topology)
-    name, _, number = source.partition(" ")
-    resampling = Resampling(task.group.energy, int(number)) if number else None
-    jump = ReferenceJump(
-        task.model, atomic_numbers=molecule.atomic_numbers, bonds=molecule.bonds, guidance_source=name,
-        forces=task.group.forces, resampling=resampling,
-    )  # fmt: skip
+    jump = guided_jump(task.model, molecule, task.group, source)
     chain = JumpChain(jump, starts, arguments.seed)
     began = time.process_time()
     frames = np.concatenate([f.positions for f in chain.run(arguments.jumps) if f.step > arguments.burn])

@@ -34,12 +34,14 @@ def describe_acceptance(
     -------
     dict
         `judged`, `mean_acceptance` (nan without a judged jump), `quantiles` of ln a (keys as "0.5"; within a bin by
-        interpolation, so good to a fraction of kT; -inf and inf in the unbounded bins), `edges`, `histogram`.
+        interpolation; -inf and inf in the unbounded bins), `quantile_resolution` (width of the bins: quantiles are
+        known no better), `edges`, `histogram`.
     """
     return {
         "judged": int(judged),
         "mean_acceptance": float(mean) if judged else float("nan"),
         "quantiles": {f"{q:g}": _quantile(q, np.asarray(edges), np.asarray(histogram)) for q in QUANTILES},
+        "quantile_resolution": float(edges[1] - edges[0]) if len(edges) > 1 else float("nan"),
         "edges": [float(edge) for edge in edges],
         "histogram": [int(count) for count in histogram],
     }

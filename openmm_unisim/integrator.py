@@ -1,5 +1,6 @@
 """`UniSimIntegrator` as Python users see it: Topologies, units and named errors around the C++ integrator."""
 
+import operator
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -134,9 +135,30 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     def setNumSubsteps(self, number: int) -> None:
         """Set the number of substeps of a jump; 0 is the number that the model was made for."""
         try:
-            super().setNumSubsteps(number)
+            super().setNumSubsteps(_whole(number, "number of substeps"))
         except openmm.OpenMMException as error:
             raise ModelDomainError(str(error)) from error
+
+    def setProposalBatchSize(self, number: int) -> None:
+        """Set how many jumps MetropolisHastings draws at once (1 by default); it doesn't change the chain."""
+        super().setProposalBatchSize(_whole(number, "proposal batch size"))
+
+    def setNumResampled(self, number: int) -> None:
+        """Set among how many jumps one is chosen with the guidance source Resampling (8 by default)."""
+        super().setNumResampled(_whole(number, "number of resampled jumps"))
+
+    def setNumThreads(self, number: int) -> None:
+        """Set how many threads the network may use on the CPU.
+
+        With 0, the default, molecules of fewer than 200 atoms and model files with fused operators have one. Otherwise
+        there are as many as are set for torch (OMP_NUM_THREADS), but on a platform with a property "Threads", such as
+        CPU, no more than that says.
+        """
+        super().setNumThreads(_whole(number, "number of threads"))
+
+    def setRandomNumberSeed(self, seed: int) -> None:
+        """Set the seed of all noise; 0 chooses one for each Context."""
+        super().setRandomNumberSeed(_whole(seed, "random number seed"))
 
     def setGuidanceSource(self, source: int) -> None:
         """Set where guidance comes from, a `GuidanceSource` that the model file serves."""
@@ -177,7 +199,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     def getAcceptanceStatistics(self) -> dict[str, Any]:
         """What the acceptance ratios a of the jumps judged by MetropolisHastings were.
 
-        `judged`, their number; `mean_acceptance`, the mean of min(1, a); `quantiles` of ln a, to a fraction of kT;
+        `judged`, their number; `mean_acceptance`, the mean of min(1, a); `quantiles` of ln a, which come from the bins
+        and are no better known than `quantile_resolution`;
         `histogram` of ln a with the `edges` of its bins, of which the first and the last are unbounded. Counted since
         the integrator was made or `resetCounters`; checkpoints and States hold the counts.
         """
@@ -237,6 +260,17 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
 
     def __deepcopy__(self, memo: dict) -> "UniSimIntegrator":
         return self.__copy__()
+
+
+def _whole(value: Any, name: str) -> int:
+    """A number that C++ takes as an int: Python's, or numpy's."""
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise ConfigError(f"{name} = {value!r} must be a whole number.") from error
+    if not -(2**31) <= number < 2**31:
+        raise ConfigError(f"{name} = {number} must lie between {-(2**31)} and {2**31 - 1}.")
+    return number
 
 
 def _check_temperature(kelvin: float, metadata: ModelMetadata, mode: int) -> None:

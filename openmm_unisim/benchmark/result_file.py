@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..changes import changed_settings, describe_changes
 from ..errors import CheckpointError
 from ..simulation.outputs import output_errors, write_json
 from ..writable import check_writable
@@ -63,12 +64,12 @@ class ResultFile:
             return None
         record = read_result(self._path, self._benchmark, self._format)
         begun = record.get("identity", {})
-        for key, value in identity.items():
-            if begun.get(key) != value:
-                raise CheckpointError(
-                    f"'{self._path}' was begun with {key} = {begun.get(key)!r}, not {value!r}; "
-                    "use its settings, another --json, or delete it."
-                )
+        changes = changed_settings({key: begun.get(key) for key in identity}, identity)
+        if changes:
+            raise CheckpointError(
+                f"'{self._path}' was begun with other settings ({describe_changes(changes)}); use its own, another "
+                "--json, or delete it."
+            )
         return record
 
     def save(self, record: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ provenance      commit, versions, machine, command
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..changes import changed_settings, describe_changes
 from ..errors import CheckpointError
 from ..provenance import provenance
 from .observer import JumpProgress
@@ -114,7 +115,7 @@ def initial_record(prepared: PreparedRun, md: dict[str, Any], stereocentres: int
 
 
 def require_same_run(earlier: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Raise `CheckpointError` naming the first entry of `identity` that differs from the `earlier` record."""
+    """Raise `CheckpointError` naming what of `identity` differs from the `earlier` record."""
     try:
         before = dict(earlier.get("identity", {}))
         if before.get("substeps") == 0:  # written before the model's own number was filled in
@@ -124,9 +125,9 @@ def require_same_run(earlier: dict[str, Any], identity: dict[str, Any]) -> None:
             f"The run's record is damaged ({type(error).__name__}: {error}); restore run.json from a copy, or start "
             "again in a new folder."
         ) from error
-    for key in {**identity, **before}:
-        if before.get(key) != identity.get(key):
-            raise CheckpointError(
-                f"Can't resume with another {key}: the run was started with {before.get(key)} and this is "
-                f"{identity.get(key)}; give the original one, or start a new run in another folder."
-            )
+    changes = changed_settings(before, identity)
+    if changes:
+        raise CheckpointError(
+            f"Can't resume with other settings than the run's own ({describe_changes(changes)}); give its own, or "
+            "start a new run in another folder."
+        )

@@ -20,6 +20,7 @@ from typing import Any
 import openmm
 from openmm import app
 
+from ..changes import changed_settings, describe_changes
 from ..errors import CheckpointError, ConfigError, OutputError
 from ..simulation.outputs import RunFolder
 from .move import SoluteMove
@@ -139,12 +140,13 @@ class SolventSimulation:
         if not self.folder.has_checkpoint():
             return False
         data, record = self.folder.load_checkpoint()
-        for key, value in self._identity().items():
-            if record.get(key) != value:
-                raise CheckpointError(
-                    f"The run in '{self.folder.path}' has {key} = {record.get(key)} and this one {value}; "
-                    "use the old settings or another folder."
-                )
+        identity = self._identity()
+        changes = changed_settings({key: record.get(key) for key in identity}, identity)
+        if changes:
+            raise CheckpointError(
+                f"The run in '{self.folder.path}' has other settings than this one ({describe_changes(changes)}); "
+                "use the old ones or another folder."
+            )
         self.folder.truncate_to(record)
         try:
             self._cycle, self._checkpoints = int(record["cycle"]), int(record["checkpoint"])

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..changes import changed_settings, describe_changes
 from ..errors import CheckpointError, NonFiniteError, OutputError
 from ..provenance import provenance, sha256_of_file
 from ..run_lock import hold
@@ -118,12 +119,13 @@ class Trainer(Generic[AnyStage]):
         # read as a configuration, so that settings younger than the run take the defaults that it had
         before = type(config).model_validate(record["config"]).model_dump()
         free = _SCHEDULE | kind.settings_free_to_change
-        for name, value in config.model_dump().items():
-            if name not in free and before[name] != value:
-                raise CheckpointError(
-                    f"The run in '{self.folder}' has {name} = {before[name]!r}, not {value!r}; "
-                    "resume with its own setting or choose another folder."
-                )
+        now = {name: value for name, value in config.model_dump().items() if name not in free}
+        changes = changed_settings({name: before[name] for name in now}, now)
+        if changes:
+            raise CheckpointError(
+                f"The run in '{self.folder}' has other settings than this one ({describe_changes(changes)}); resume "
+                "with its own or choose another folder."
+            )
         return tensors, step, record
 
     def learning_rate(self) -> float:

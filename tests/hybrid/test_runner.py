@@ -147,7 +147,7 @@ def test_a_finished_run_can_be_extended_and_nothing_else_be_changed(toys, tmp_pa
     with pytest.raises(ConfigError, match="has 12 cycles already, and 5 are fewer"):
         run_hybrid(first, resume=True, observer=Stopper())
     other = settings_for(toys["gentle"], tmp_path / "short", short("explore", 12, md={"steps": 6}))
-    with pytest.raises(CheckpointError, match="another protocol"):
+    with pytest.raises(CheckpointError, match=r"run's own \(protocol\.md\.steps: 5 -> 6\); give"):
         run_hybrid(other, resume=True, observer=Stopper())
 
 

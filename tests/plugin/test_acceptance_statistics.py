@@ -81,5 +81,6 @@ def test_quantiles_of_the_bins() -> None:
         "0.75": -2.0,
         "0.95": np.inf,
     }
+    assert found["quantile_resolution"] == 1.0
     assert describe_acceptance(0, 0.0, [0.0], [0, 0])["quantiles"]["0.5"] != 0.0
     assert found["mean_acceptance"] == pytest.approx((3 * math.exp(-2.5) + 2) / 8)

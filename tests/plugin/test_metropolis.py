@@ -100,6 +100,19 @@ def test_nan_proposals_are_rejections_here_too(toys) -> None:
     assert integrator.getNumProposed() == 30
 
 
+def test_thermostats_are_refused_and_the_remover_of_motion_is_not(toys) -> None:
+    """The latter changes velocities only, which a jump draws anew."""
+    topology, system = free_atoms(3)
+    system.addForce(openmm.CMMotionRemover())
+    jumper(toys["ou"], topology, system, random_positions(3), **EXACT)
+    system.addForce(openmm.AndersenThermostat(350.0, 1.0))
+    with pytest.raises(
+        openmm.OpenMMException, match="has a thermostat, AndersenThermostat, with a temperature"
+    ):
+        jumper(toys["ou"], topology, system, random_positions(3), **EXACT)
+    jumper(toys["ou"], topology, system, random_positions(3))
+
+
 @pytest.mark.parametrize("name", ["noiseless_end", "constant"])
 def test_substeps_without_density_are_refused(toys, name: str) -> None:
     topology, system = free_atoms(3)

@@ -127,6 +127,26 @@ def test_negative_substeps_indices_and_elements(integrator, plain) -> None:
         plain.setJumpIndex(-1)
 
 
+@pytest.mark.parametrize(
+    ("setter", "name"),
+    [
+        ("setProposalBatchSize", "proposal batch size"),
+        ("setNumResampled", "number of resampled jumps"),
+        ("setNumSubsteps", "number of substeps"),
+        ("setNumThreads", "number of threads"),
+        ("setRandomNumberSeed", "random number seed"),
+    ],
+)
+def test_counts_are_whole_numbers(integrator, setter: str, name: str) -> None:
+    for value in (2.5, "2", None):
+        with pytest.raises(ConfigError, match=f"^{name} = {value!r} must be a whole number.$"):
+            getattr(integrator, setter)(value)
+    with pytest.raises(ConfigError, match=f"^{name} = {2**31} must lie between"):
+        getattr(integrator, setter)(2**31)
+    getattr(integrator, setter)(np.int64(2))
+    assert getattr(integrator, setter.replace("set", "get"))() == 2
+
+
 def test_unknown_metadata_is_named(integrator) -> None:
     with pytest.raises(openmm.OpenMMException, match="lacks the metadata colour"):
         integrator.getModelMetadata("colour")

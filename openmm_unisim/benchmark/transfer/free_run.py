@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...changes import changed_settings, describe_changes
 from ...errors import CheckpointError
 from ...simulation.chain import JumpChain
 from ...simulation.reference import ReferenceJump
@@ -109,11 +110,11 @@ def _read(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         begun = json.loads(str(found.pop("identity")))
     except (OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"'{path}' is damaged ({error}); delete it to run again.") from error
-    for key, value in identity.items():
-        if begun.get(key) != value:
-            raise CheckpointError(
-                f"'{path}' was begun with {key} = {begun.get(key)!r}, not {value!r}; delete it or use another folder."
-            )
+    changes = changed_settings({key: begun.get(key) for key in identity}, identity)
+    if changes:
+        raise CheckpointError(
+            f"'{path}' was begun with other settings ({describe_changes(changes)}); delete it or use another folder."
+        )
     return found
 
 

@@ -1,4 +1,5 @@
 #include "internal/UniSimSystemChecks.h"
+#include "openmm/AndersenThermostat.h"
 #include "openmm/MonteCarloAnisotropicBarostat.h"
 #include "openmm/MonteCarloBarostat.h"
 #include "openmm/MonteCarloFlexibleBarostat.h"
@@ -96,11 +97,18 @@ bool isBarostat(const Force& force) {
 
 void checkMetropolis(const System& system, const vector<int>& particles) {
     const string cure = "use the acceptance mode AcceptAll or ";
-    for (int i = 0; i < system.getNumForces(); i++)
-        if (isBarostat(system.getForce(i)))
+    for (int i = 0; i < system.getNumForces(); i++) {
+        const Force& force = system.getForce(i);
+        if (isBarostat(force))
             throw OpenMMException(
                     "MetropolisHastings is exact at constant volume only, but the System has a " +
-                    system.getForce(i).getName() + "; " + cure + "remove the barostat.");
+                    force.getName() + "; " + cure + "remove the barostat.");
+        if (dynamic_cast<const AndersenThermostat*>(&force) != nullptr)
+            throw OpenMMException(
+                    "MetropolisHastings needs Forces that are functions of positions, but the System has "
+                    "a thermostat, " +
+                    force.getName() + ", with a temperature of its own; " + cure + "remove it.");
+    }
     set<int> moved(particles.begin(), particles.end());
     for (int i = 0; i < system.getNumConstraints(); i++) {
         int first, second;
