@@ -1,4 +1,8 @@
-"""Boxes of four-site water with a small solute, made by hand: what depends on a periodic box and the order of atoms."""
+"""Boxes of four-site water with small solutes, made by hand: what depends on a periodic box and the order of atoms.
+
+OpenMM's GPU platforms exchange the places of equal molecules only, so there are several equal solutes, of which some
+jump; and they wrap molecules as a whole, so the ones that jump together cross the box at different times.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +12,7 @@ from numpy.typing import NDArray
 from openmm import app
 
 SPACING = 0.31  # nm, of the lattice of water
-N_SOLUTE = 5
+N_SOLUTE, N_COPIES = 5, 4  # atoms of a solute; solutes, of which the second and the last jump
 PULL_GROUP = 3
 OXYGEN, HYDROGEN, SITE = (0.0, 0.0, 0.0), (0.09572, 0.0, 0.0), (0.786646558, 0.106676721, 0.106676721)
 SECOND_HYDROGEN = (-0.0239987, 0.0926627, 0.0)
@@ -17,17 +21,18 @@ PARAMETERS = ((0.0, 0.316435, 0.680946), (0.52422, 1.0, 0.0), (0.52422, 1.0, 0.0
 
 @dataclass
 class Box:
-    """A solute between two halves of the water, in the System's order and across the corner of the box."""
+    """Solutes between two halves of the water in the System's order, the first across an edge of the box."""
 
     topology: app.Topology
     system: openmm.System
     positions: NDArray[np.float64]  # shape (n_particles, 3), nm
-    solute: list[int]
+    solute: list[int]  # what jumps
+    water: list[int]
     molecules: NDArray[np.int64]  # shape (n_particles,), the molecule of each particle
 
 
 def water_box(n_side: int = 4, constrain_solute: bool = False) -> Box:
-    """n_side^3 waters on a lattice and a chain of five light atoms, bonded, or with every second bond constrained."""
+    """n_side^3 waters on a lattice, and chains of five light atoms, bonded, or with every second bond constrained."""
     edge = n_side * SPACING
     topology, system = app.Topology(), openmm.System()
     system.setDefaultPeriodicBoxVectors([edge, 0, 0], [0, edge, 0], [0, 0, edge])
@@ -35,28 +40,31 @@ def water_box(n_side: int = 4, constrain_solute: bool = False) -> Box:
     force, bonds = openmm.NonbondedForce(), openmm.HarmonicBondForce()
     force.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
     force.setCutoffDistance(0.48 * edge)
-    chain, positions, molecules, solute = topology.addChain(), [], [], []
+    chain, positions, molecules, solutes = topology.addChain(), [], [], []
     lattice = np.stack(np.meshgrid(*[np.arange(n_side)] * 3), axis=-1).reshape(-1, 3) * SPACING + SPACING / 2
     for molecule, centre in enumerate(lattice):
         if molecule == len(lattice) // 2:
-            solute = _add_solute(topology, chain, system, force, bonds, constrain_solute)
-            positions += [(0.09 * k - 0.2, 0.0, 0.01 * k) for k in range(N_SOLUTE)]
-            molecules += [len(lattice)] * N_SOLUTE
+            for copy in range(N_COPIES):
+                solutes.append(_add_solute(topology, chain, system, force, bonds, constrain_solute))
+                positions += [(0.09 * k - 0.2, SPACING * copy, 0.01 * k) for k in range(N_SOLUTE)]
+                molecules += [len(lattice) + copy] * N_SOLUTE
         positions += _add_water(topology, chain, system, force, centre)
         molecules += [molecule] * 4
     system.addForce(force)
     system.addForce(bonds)
-    _add_pull(system)
-    return Box(topology, system, np.array(positions), solute, np.array(molecules))
+    _add_pull(system, molecules)
+    water = sorted(set(range(len(positions))).difference(*solutes))
+    jumping = [*solutes[1], *solutes[-1]]
+    return Box(topology, system, np.array(positions), jumping, water, np.array(molecules))
 
 
-def _add_pull(system: openmm.System) -> None:
+def _add_pull(system: openmm.System, molecules: list[int]) -> None:
     """Springs to the nearest corner of the box, of every particle, in PULL_GROUP: what may guide jumps."""
     pull = openmm.CustomExternalForce("200*(1+0.1*mod)*periodicdistance(x, y, z, 0.03, 0, 0)^2")
     pull.addPerParticleParameter("mod")
     pull.setForceGroup(PULL_GROUP)
     for particle in range(system.getNumParticles()):
-        pull.addParticle(particle, [particle % 7])
+        pull.addParticle(particle, [particle - molecules.index(molecules[particle])])
     system.addForce(pull)
 
 

@@ -24,7 +24,7 @@ from tests.plugin.systems import (
 )
 
 OPENCL = platform_names("OpenCL-single", "OpenCL-mixed", "OpenCL-double")
-SHUFFLED = [3, 0, 4, 1, 2]  # jumping particles in another order than the System's
+SHUFFLED = [3, 7, 0, 9, 4, 1, 8, 5, 6, 2]  # jumping particles in another order than the System's
 VELOCITY = np.array([0.01, -0.02, 0.03])  # of the constant toy, nm a jump
 
 
@@ -60,16 +60,17 @@ def test_the_platform_has_kernels_of_its_own(platform: str) -> None:
 def test_the_order_of_atoms_and_the_box_do_not_matter(toys, platform: str) -> None:
     """OpenMM reorders atoms and wraps molecules every 250 steps; here every molecule crosses the box."""
     box = water_box()
-    simulation, _, drift = compound(toys["constant"], box, platform)
-    for _ in range(3):
-        run(simulation, 0, 200)
-        run(simulation, 1, 2)
+    simulation, _, drift = compound(toys["ou"], box, platform)
+    other, *_ = compound(toys["ou"], box, "Reference")
+    for each in (simulation, other):
+        for _ in range(3):
+            run(each, 0, 200)
+            run(each, 1, 2)
     expected = box.positions + 600 * drift
-    expected[box.solute] += 6 * VELOCITY
     assert np.abs(expected - box.positions).max() > 1.5  # nm; the box has 1.24
+    expected[box.solute] = positions_of(other)[box.solute]
     found = positions_of(simulation)
     assert np.abs(found - expected).max() < tolerance(platform)
-    other, *_ = compound(toys["constant"], box, "Reference")
     other.context.setPositions(found)
     assert energy_of(simulation) == pytest.approx(energy_of(other), rel=1e-4)  # charges went with their atoms
 
@@ -92,10 +93,28 @@ def test_a_guided_jump_in_water_is_that_of_reference(toys, platform: str) -> Non
     assert np.abs(expected - box.positions)[box.solute].max() > 0.01
     assert np.abs(found - expected).max() < tolerance(platform)
     assert np.abs(found_velocities - velocities).max() < 100 * tolerance(platform)
-    atoms = found[np.setdiff1d(np.arange(len(found)), box.solute)].reshape(-1, 4, 3)
+    atoms = found[box.water].reshape(-1, 4, 3)
     assert np.abs(np.einsum("k,nkd->nd", SITE, atoms[:, :3]) - atoms[:, 3]).max() < tolerance(platform)
     lengths = np.linalg.norm(found[box.solute[1]] - found[box.solute[0]])
     assert lengths == pytest.approx(0.0905539, rel=1e-4)
+
+
+def test_candidates_start_from_the_same_water(toys, platform) -> None:
+    """Each candidate's constraints are solved with all the water's; the next one finds the water as it was."""
+    box = water_box(constrain_solute=True)
+    results = []
+    for name in ("Reference", platform):
+        integrator = UniSimIntegrator(
+            toys["guided"], box.topology, 300, randomNumberSeed=11, particles=box.solute
+        )
+        integrator.setGuidanceSource(UniSimIntegrator.Resampling)
+        integrator.setGuidanceForceGroups({PULL_GROUP})
+        integrator.setNumResampled(3)
+        simulation = simulate(integrator, box.topology, box.system, box.positions, name)
+        simulation.step(2)
+        assert integrator.getNumAccepted() == 2
+        results.append(positions_of(simulation))
+    assert np.abs(results[1] - results[0]).max() < tolerance(platform)
 
 
 def test_particles_that_stay_do_so_to_the_last_bit(toys, platform) -> None:
