@@ -212,9 +212,10 @@ class RunFolder:
         record : dict
             As returned by `load_checkpoint`.
         """
-        lengths = record.get("bytes")
+        found_lengths = record.get("bytes")
+        lengths = found_lengths if isinstance(found_lengths, dict) else {}
         for path in self._growing:
-            length = lengths.get(path.name) if isinstance(lengths, dict) else None
+            length = lengths.get(path.name)
             if type(length) is not int or length < 0:
                 raise CheckpointError(
                     f"'{self.checkpoint_record}' doesn't say how long '{path.name}' was (bytes: {length!r:.40}); "

@@ -44,8 +44,8 @@ int findPlatformThreads(ContextImpl& context) {
 UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveUniSimDataKernel& data)
         : context(context), integrator(integrator), data(data), model(*integrator.model),
           stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), passesBox(false),
-          removesDrift(false), constrained(false), moved(false),
-          projected(false), positionsChecked(false), executing(false) {
+          removesDrift(false), constrained(false), moved(false), projected(false), positionsChecked(false),
+          executing(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     temperatureRange = metadata.getTemperatureRange();

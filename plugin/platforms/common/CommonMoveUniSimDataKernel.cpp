@@ -95,7 +95,8 @@ void CommonMoveUniSimDataKernel::restorePositions(ContextImpl& context) {
     const vector<int>& order = cc.getAtomIndex();
     for (int i = 0; wraps && i < cc.getNumAtoms(); i++)
         cc.getPosCellOffsets()[i] = savedOffsets[order[i]];
-    context.systemChanged(); // other integrators of a CompoundIntegrator may hold forces for the old positions
+    context.systemChanged(); // other integrators of a CompoundIntegrator may hold forces for the old
+                             // positions
 }
 
 void CommonMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>& positions) {

@@ -1,8 +1,8 @@
 #include "OpenCLUniSimKernelFactory.h"
 #include "CommonMoveUniSimDataKernel.h"
 #include "openmm/OpenMMException.h"
-#include "openmm/opencl/OpenCLContext.h"
 #include "openmm/internal/ContextImpl.h"
+#include "openmm/opencl/OpenCLContext.h"
 
 using namespace OpenMM;
 using namespace std;
@@ -27,6 +27,6 @@ extern "C" OPENMM_EXPORT_UNISIM void registerKernelFactories() {
     // Where OpenMM itself has no OpenCL platform there is nothing to serve.
     for (int i = 0; i < Platform::getNumPlatforms(); i++)
         if (Platform::getPlatform(i).getName() == "OpenCL")
-            Platform::getPlatform(i).registerKernelFactory(
-                    UniSimPlugin::MoveUniSimDataKernel::Name(), new UniSimPlugin::OpenCLUniSimKernelFactory());
+            Platform::getPlatform(i).registerKernelFactory(UniSimPlugin::MoveUniSimDataKernel::Name(),
+                    new UniSimPlugin::OpenCLUniSimKernelFactory());
 }

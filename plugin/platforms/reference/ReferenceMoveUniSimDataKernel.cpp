@@ -25,7 +25,8 @@ void ReferenceMoveUniSimDataKernel::savePositions(ContextImpl& context) {
 
 void ReferenceMoveUniSimDataKernel::restorePositions(ContextImpl& context) {
     *data.positions = saved;
-    context.systemChanged(); // other integrators of a CompoundIntegrator may hold forces for the old positions
+    context.systemChanged(); // other integrators of a CompoundIntegrator may hold forces for the old
+                             // positions
 }
 
 void ReferenceMoveUniSimDataKernel::getPositions(ContextImpl& context, vector<Vec3>& positions) {
