@@ -48,6 +48,8 @@ def calibrate_guidance(
     from ..export.change import change_metadata
     from ..export.metadata import read_metadata
     from ..pretrained.registry import resolve_model
+    from ..pretrained.trust import authorise
+    from ..provenance import sha256_of_file
     from ..training.guidance_strength import calibrate_strength
     from ..training.molecule_set import MoleculeSet, protocol_difference
 
@@ -55,6 +57,7 @@ def calibrate_guidance(
         raise ConfigError("Name the environment to be guided to by --environment, or give it by --force.")
     path = Path(resolve_model(vouched(model, trust, sha256)))
     metadata = read_metadata(path)
+    authorise(path, sha256_of_file(path))  # before the work, not after it
     target = environment or name or "given forces"
     _refuse_another_kernel(metadata, target, path)
     molecules = MoleculeSet.load(data, (metadata.lag_time_ps,))
