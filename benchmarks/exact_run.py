@@ -5,7 +5,7 @@ r"""Is an exact run exact? Flexible alanine dipeptide in OBC2: a run of `sample`
     python benchmarks/exact_run.py runs/sample_ala2 --md runs/flexible_md --json benchmarks/results/exact_run.json
 
 Both runs may be going on, and be lengthened by `--resume`. Kolmogorov-Smirnov tests, corrected for correlations
-(`estimators/kolmogorov.py`): lengths of bonds and potential energies against flexible MD (1 fs), phi and psi also against
+(`estimators/kolmogorov.py`): bonds and potential energies against flexible MD (1 fs), phi and psi also against
 the shipped 300 ns of MD (4 fs, constrained bonds to hydrogen). Lengths are of frames rounded to 0.001 nm in both runs.
 Effective samples are those of the indicator of alpha, with processor time as run.json has it.
 """
