@@ -211,11 +211,11 @@ def chains(
     )  # fmt: skip
 
 
-def reweighted(own: Frames, topology: mdtraj.Topology, molecule: Molecule) -> NDArray[np.float64]:
-    """Torsions of MD in OBC2 alone, drawn with weights exp(-W/kT): (n, 2)."""
-    weights = np.exp(-ForceEnergy(molecule, [pocket()])(own) / KT)
-    chosen = np.random.default_rng(0).choice(len(own), 5000, p=weights / weights.sum())
-    return torsion_angles(own, topology, [ESTER, ACID])[chosen]
+def reweighted(frames: Frames, topology: mdtraj.Topology, molecule: Molecule) -> NDArray[np.float64]:
+    """Torsions of frames from OBC2 alone, drawn with weights exp(-W/kT): (n, 2)."""
+    weights = np.exp(-ForceEnergy(molecule, [pocket()])(frames) / KT)
+    chosen = np.random.default_rng(0).choice(len(frames), 5000, p=weights / weights.sum())
+    return torsion_angles(frames, topology, [ESTER, ACID])[chosen]
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -261,6 +261,11 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         found["validity"] = validity(frames, molecule, judge.reshape(-1, *own.shape[1:]))
         found["seconds_a_jump"] = run.seconds / run.frames.shape[0] / run.frames.shape[1]
         result["sources"][source] = found
+        if source == "none":  # what the weights' own error is, and what the best guidance of them could reach
+            flat = frames.reshape(-1, *frames.shape[2:])
+            found["js_to_md_without_pocket"] = distances(torsion_angles(flat, topology, [ESTER, ACID]), bare)
+            again = reweighted(flat, topology, molecule)
+            result["jumps_reweighted"] = {"js": distances(again, target.flat), "face": populations(again)}
         add_excess(found, result["sources"]["none"], floor)
         print(f"\r{line(source, found)}", flush=True)
     return result
