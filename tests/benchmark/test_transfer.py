@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_frames(judge, model, tmp_path):
     assert np.array_equal(whole.frames, parts.frames) and whole.frames.shape == (4, 6, 19, 3)
     again = run_freely(jump, starts, 4, 1, tmp_path / "parts.npz", {"a": 1})
     assert np.array_equal(again.frames, whole.frames[:, :4])
-    with pytest.raises(CheckpointError, match="a = 1, not 2"):
+    with pytest.raises(CheckpointError, match="a: 1 -> 2"):
         run_freely(jump, starts, 6, 1, tmp_path / "parts.npz", {"a": 2})
 
 
@@ -152,7 +152,7 @@ def test_the_benchmark_goes_on_and_says_what_a_model_refuses(folder, model, tmp_
     said.clear()
     again = benchmark_transfer(settings(folder, model, tmp_path), said.append)
     assert said == ["ACE-G-NME.vacuum: known"] and again["molecules"] == record["molecules"]
-    with pytest.raises(CheckpointError, match="copies = 10, not 11"):
+    with pytest.raises(CheckpointError, match="copies: 10 -> 11"):
         benchmark_transfer(settings(folder, model, tmp_path, copies=11), said.append)
     carbon = write_toy(
         tmp_path / "carbon.unisim.pt", "constant", metadata={"environment": "vacuum", "elements": (1, 6)}
