@@ -97,6 +97,7 @@ class ModelFile:
         def run() -> None:
             integrator = load_plugin().UniSimIntegrator(str(path), 300.0, 0, digest)
             integrator.setAtomicNumbers([1] * N_ATOMS)
+            integrator.setBonds([(0, 1), (1, 2)])
             context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
             context.setPositions(random_positions(N_ATOMS))
             integrator.step(1)

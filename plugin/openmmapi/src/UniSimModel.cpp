@@ -1,5 +1,6 @@
 #include "internal/UniSimModel.h"
 #include "UniSimTrust.h"
+#include "internal/UniSimArchive.h"
 #include "internal/UniSimContainer.h"
 #include "internal/UniSimHash.h"
 #include "internal/UniSimStepArguments.h"
@@ -75,6 +76,11 @@ map<string, string> readEntries(const UniSimModelMetadata& metadata, const strin
     const string folder = "extra/";
     istringstream stream(content);
     caffe2::serialize::PyTorchStreamReader reader(&stream);
+    checkArchive(content, [&reader](const string& name) {
+        auto [data, size] =
+                reader.getRecord(name.substr(name.find('/') + 1)); // without the archive's own name
+        return string(static_cast<const char*>(data.get()), size);
+    });
     map<string, string> entries;
     for (const string& name : reader.getAllRecords()) {
         if (name.compare(0, folder.size(), folder) != 0)
