@@ -112,7 +112,7 @@ def test_a_killed_benchmark_goes_on_where_it_was(workers: FakeWorkers, settings:
 
 def test_another_benchmark_in_the_file_is_refused(workers: FakeWorkers, settings: dict[str, Any]) -> None:
     benchmark_efficiency(EfficiencySettings(seeds=2, **settings))
-    with pytest.raises(CheckpointError, match=r"begun with threads = 1, not 2; use its settings"):
+    with pytest.raises(CheckpointError, match=r"threads: 1 -> 2\); use its own"):
         benchmark_efficiency(EfficiencySettings(seeds=2, threads=2, **settings))
     settings["json"].write_text("{")
     with pytest.raises(CheckpointError, match="can't be read as JSON"):

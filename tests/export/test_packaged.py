@@ -145,7 +145,7 @@ def rewritten(source: Path, target: Path, changes: dict[str, bytes]) -> Path:
 def test_packages_that_cannot_run_here(containers, tmp_path, changes, message):
     path = rewritten(containers["package"], tmp_path / "other.unisim.pt2", changes)
     with pytest.raises(ModelFileError, match=message) as error:
-        load_model_file(path)
+        load_model_file(path, trusted=True)
     assert "\n" not in str(error.value)
 
 
@@ -160,7 +160,7 @@ def test_truncated_foreign_renamed_and_changed_files(containers, tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ModelFileError, match=message):
             load_model_file(tmp_path / name)
-    with pytest.raises(ModelFileError, match="doesn't have the SHA-256"):
+    with pytest.raises(ModelFileError, match="was asked for"):
         load_model_file(containers["package"], sha256="0" * 64)
     (tmp_path / "short.unisim.pt2").write_bytes(content)
     (tmp_path / "short.unisim.pt2.sha256").write_text("0" * 64 + "  short.unisim.pt2\n")

@@ -199,8 +199,7 @@ public:
     AcceptanceMode getAcceptanceMode() const;
     /**
      * Set how the integrator decides whether a jump is taken.  In a Context, MetropolisHastings throws an
-     * exception when a barostat or a thermostat is present, or when particles that jump take part in
-     * constraints.
+     * exception with a barostat or thermostat, or when particles that jump take part in constraints.
      */
     void setAcceptanceMode(AcceptanceMode mode);
     /** Get how many jumps are proposed at once. */
