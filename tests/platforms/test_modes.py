@@ -38,7 +38,8 @@ def guided(live: Path, source: str, platform: str) -> np.ndarray:
     setup = dipeptide()
     integrator = UniSimIntegrator(live, setup.topology, 300 * unit.kelvin, randomNumberSeed=7)
     integrator.setGuidanceSource(GUIDANCE_SOURCES.index(source))
-    integrator.setGuidanceForceGroups({SOLVENT_FORCE_GROUP})
+    if source != "learned":  # a kernel to the solvent beside the solvent's forces is refused
+        integrator.setGuidanceForceGroups({SOLVENT_FORCE_GROUP})
     integrator.setNumResampled(3)
     simulation = app.Simulation(setup.topology, setup.system, integrator, *make_platform(platform))
     simulation.context.setPositions(setup.positions)
