@@ -83,6 +83,12 @@ def read_run(folder: str | Path) -> RunData:
         If one is absent or broken.
     """
     folder = Path(folder)
+    for table, command in (("cycles.csv", "hybrid"), ("moves.csv", "solvent")):
+        if (folder / table).is_file():
+            raise DataError(
+                f"'{folder}' is a run of `openmm-unisim {command}`, which has no report; judge its trajectory.xtc by "
+                "`openmm-unisim evaluate`."
+            )
     for name in ("topology.pdb", "trajectory.xtc", "jumps.csv", "run.json"):
         if not (folder / name).is_file():
             raise DataError(f"'{folder}' holds no {name}; give a folder that `openmm-unisim simulate` wrote.")
