@@ -12,7 +12,14 @@ from openmm import app, unit
 from ._plugin import load_plugin
 from .acceptance import describe_acceptance
 from .elements import ATOMIC_NUMBERS
-from .errors import ConfigError, MissingHydrogensError, ModelDomainError, ModelFileError, UnknownElementError
+from .errors import (
+    ConfigError,
+    JumpWarning,
+    MissingHydrogensError,
+    ModelDomainError,
+    ModelFileError,
+    UnknownElementError,
+)
 from .export.metadata import ModelMetadata, read_metadata
 from .pretrained.registry import resolve_model
 from .pretrained.trust import authorise
@@ -22,6 +29,8 @@ from .units import in_unit
 __all__ = ["UniSimIntegrator"]
 
 _swig = load_plugin()
+_MANY_JUMPS = 10  # the most steps that Simulation.step makes in one call of the integrator's
+_reminded: list[str] = []  # in this process
 _PROTEIN = set(
     "ACE ALA ARG ASN ASP CYS CYX GLN GLU GLY HIS HID HIE HIP ILE LEU LYS MET NME PHE PRO SER THR TRP TYR "
     "VAL".split()
@@ -33,8 +42,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     """An OpenMM integrator whose steps are jumps of a trained UniSim model.
 
     One step advances the System by the model's lag time, typically 10 to 100 ps. It replaces a femtosecond
-    integrator in any script: only the line that creates the integrator changes. Forces that act once per
-    step, such as barostats, act once per jump.
+    integrator in any script: only the line that creates the integrator changes, and with it what a step is.
+    ``step(n)``, intervals of reporters and frequencies of barostats count jumps, of which a `JumpWarning` reminds.
 
     Parameters
     ----------
@@ -113,6 +122,32 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         self.setParticles([] if everything and particles is None else [atom.index for atom in atoms])
         self.setAtomicNumbers([atom.element.atomic_number for atom in atoms])
         self.setBonds(bonds)
+
+    _noticed: frozenset[str] = frozenset()
+
+    def step(self, steps: int) -> None:
+        """Make jumps.
+
+        Parameters
+        ----------
+        steps : int
+            How many.
+
+        Warns
+        -----
+        JumpWarning
+            Once a process, when many are made in one call, of what steps count; once each, of what `getNotices` tells.
+        """
+        if steps >= _MANY_JUMPS:
+            _remind(super().getLagTime())
+        super().step(steps)
+        for notice in set(super().getNotices()) - self._noticed:
+            self._noticed |= {notice}
+            warnings.warn(notice, JumpWarning, stacklevel=2)
+
+    def computeSystemTemperature(self) -> unit.Quantity:
+        """Temperature that the current velocities have, from the kinetic energy."""
+        return super().computeSystemTemperature() * unit.kelvin
 
     def getLagTime(self) -> unit.Quantity:
         """Time by which one step advances the System."""
@@ -271,6 +306,17 @@ def _whole(value: Any, name: str) -> int:
     if not -(2**31) <= number < 2**31:
         raise ConfigError(f"{name} = {number} must lie between {-(2**31)} and {2**31 - 1}.")
     return number
+
+
+def _remind(lag_time: float) -> None:
+    """Say once what steps are, since MD scripts have large numbers of them."""
+    if _reminded:
+        return
+    _reminded.append(
+        f"A step of a UniSimIntegrator is a jump of {lag_time:g} ps: step(n), intervals of reporters and frequencies "
+        "of Forces count jumps (docs/units.md); ignore the category JumpWarning to silence this."
+    )
+    warnings.warn(_reminded[0], JumpWarning, stacklevel=3)
 
 
 def _check_temperature(kelvin: float, metadata: ModelMetadata, mode: int) -> None:
