@@ -15,8 +15,8 @@ from tests.platforms.systems import (
     jumps,
     solution,
 )
+from tests.plugin.boxes import water_box
 from tests.plugin.systems import free_atoms, jumper, make_context, positions_of, random_positions, velocities_of
-from tests.solvent.toy_solutions import water_box
 
 TIGHT = 2e-5  # of OpenMM's default tolerance of constraints, 1e-5
 
@@ -80,14 +80,13 @@ def test_rigid_water(platform: str) -> None:
 
 @pytest.mark.feature("four-site water (virtual sites) around the solute")
 def test_four_site_water(toys, platform: str) -> None:
-    topology, system, positions = water_box(water="tip4pew")
-    setup = Setup(topology, system, positions, [0, 1])
-    simulation, _ = jumps(setup, platform, toys["ou"])
+    box = water_box()
+    simulation, _ = jumps(Setup(box.topology, box.system, box.positions, box.solute), platform, toys["ou"])
     simulation.step(2)
     found = positions_of(simulation)
     simulation.context.computeVirtualSites()
     assert np.abs(positions_of(simulation) - found).max() < 1e-6
-    assert np.abs(found - positions)[:2].max() > 0.001
+    assert np.abs(found - box.positions)[box.solute].max() > 0.001
 
 
 @pytest.mark.feature("virtual site on the jumping molecule")
@@ -145,7 +144,7 @@ def test_drude_particles(toys, platform: str) -> None:
     topology, system = free_atoms(2)
     drude = openmm.DrudeForce()
     drude.addParticle(system.addParticle(0.4), 0, -1, -1, -1, -1.0, 0.001, 1.0, 1.0)
-    topology.addAtom("D", None, list(topology.residues())[0])
+    topology.addAtom("D", None, list(topology.residues())[-1])
     system.addForce(drude)
     integrator = UniSimIntegrator(toys["ou"], topology, 300)
     with pytest.raises(openmm.OpenMMException, match="Drude particles would stay behind"):

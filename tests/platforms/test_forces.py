@@ -52,7 +52,7 @@ def test_integration_force_groups(platform: str) -> None:
     """The wells' group is in or out of the distribution that is sampled."""
     setup = dipeptide()
     system = setup.copy_system()
-    add_wells(system, 5.0, group=7)
+    add_wells(system, 100.0, group=7)
     without = log_acceptance(setup, setup.system, platform)
     assert log_acceptance(setup, system, platform, ~(1 << 7)) == pytest.approx(without, abs=0.02)
     assert abs(log_acceptance(setup, system, platform) - without) > 0.1
@@ -156,6 +156,7 @@ def test_forces_of_ones_own(platform: str) -> None:
     assert np.array_equal(*ends)
 
 
+@pytest.mark.slow
 @pytest.mark.feature("AMOEBA (polarizable multipoles)")
 def test_amoeba(platform: str) -> None:
     """Free jumps of a System that is polarizable."""

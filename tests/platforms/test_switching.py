@@ -73,7 +73,7 @@ def test_hybrid_simulation(platform: str, after: str) -> None:
     hybrid.drawVelocities()
     hybrid.step(2)
     check_molecule(setup, hybrid)
-    assert hybrid.getCounts().jumpsTried == 2
+    assert hybrid.getCounts().jumps == 2
 
 
 @pytest.mark.feature("`minimizeEnergy` before and after jumps")
