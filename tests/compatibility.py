@@ -39,6 +39,11 @@ class Compatibility:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
+        self.everything = True
+
+    def pytest_deselected(self) -> None:
+        """Some tests were not chosen."""
+        self.everything = False
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item):
@@ -78,16 +83,20 @@ def table_of(rows: dict[str, Row], columns: tuple[str, ...] = COLUMNS) -> str:
     return "\n".join(lines[1:])
 
 
-def read_table(text: str) -> dict[str, dict[str, str]]:
-    """Cells by feature and platform, of a page that `table_of` wrote into."""
-    found: dict[str, dict[str, str]] = {}
+def read_table(text: str) -> dict[str, Row]:
+    """Rows of a page that `table_of` wrote into, by feature."""
+    found: dict[str, Row] = {}
     columns: list[str] = []
+    section = file = ""
     for line in text.partition(BEGIN)[2].partition(END)[0].splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| [tests]"):
-            columns = cells[1:]
+        if line.startswith("### "):
+            section = line[4:]
+        elif line.startswith("| [tests]"):
+            columns, file = cells[1:], cells[0].partition("(../")[2].rstrip(")")
         elif line.startswith("| "):
-            found[cells[0]] = dict(zip(columns, cells[1:]))
+            ran = {column: cell for column, cell in zip(columns, cells[1:]) if cell != NOT_RUN}
+            found[cells[0]] = Row(section, file, ran)
     return found
 
 
@@ -95,19 +104,31 @@ def differences(rows: dict[str, Row], page: str) -> list[str]:
     """Where a page disagrees with the tests that ran; what didn't run is not compared."""
     written = read_table(page)
     return [
-        f"{name} on {platform}: the page has {written.get(name, {}).get(platform, 'no such cell')}, the test {result}"
+        f"{name} on {platform}: the page has {there}, the test {result}"
         for name, row in rows.items()
         for platform, result in row.cells.items()
-        if written.get(name, {}).get(platform) != result
+        if (there := written.get(name, Row("", "")).cells.get(platform, NOT_RUN)) != result
     ]
 
 
-def write_table(rows: dict[str, Row], path: Path) -> None:
-    """Replace what stands between the marks."""
-    before, mark, rest = path.read_text().partition(BEGIN)
+def merged(rows: dict[str, Row], before: dict[str, Row]) -> dict[str, Row]:
+    """The rows of an earlier page with what a run of some of the tests found."""
+    found = dict(before)
+    for name, row in rows.items():
+        old = before.get(name, Row("", "")).cells
+        found[name] = Row(row.section, row.file, {**old, **row.cells})
+    order = list(dict.fromkeys(row.section for row in found.values()))
+    return dict(sorted(found.items(), key=lambda item: order.index(item[1].section)))
+
+
+def write_table(rows: dict[str, Row], path: Path, everything: bool) -> None:
+    """Replace what stands between the marks, or, after a run of some of the tests, those cells of it."""
+    text = path.read_text()
+    before, mark, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     assert mark, f"{path} lacks the line {BEGIN}"
-    path.write_text(f"{before}{BEGIN}\n\n{table_of(rows)}\n\n{END}{after}")
+    chosen = rows if everything else merged(rows, read_table(text))
+    path.write_text(f"{before}{BEGIN}\n\n{table_of(chosen)}\n\n{END}{after}")
 
 
 def features_of(items: list[pytest.Item]) -> set[str]:
@@ -123,7 +144,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The marker, and the collector."""
     config.addinivalue_line(
-        "markers", "feature(name, outcome='works'): a row of docs/compatibility.md; outcome: works, refused, warned"
+        "markers",
+        "feature(name, outcome='works'): a row of docs/compatibility.md; outcome: works, refused, warned",
     )
     config.pluginmanager.register(Compatibility(), "compatibility-collector")
 
@@ -135,7 +157,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if mark.kwargs.get("outcome", "works") not in OUTCOMES or "platform" not in getattr(
                 getattr(item, "callspec", None), "params", {}
             ):
-                raise pytest.UsageError(f"{item.nodeid}: `feature` needs a parameter `platform` and a known outcome")
+                raise pytest.UsageError(
+                    f"{item.nodeid}: `feature` needs a parameter `platform` and a known outcome"
+                )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -143,4 +167,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     page = session.config.getoption("--compatibility")
     collector = session.config.pluginmanager.get_plugin("compatibility-collector")
     if page and collector is not None:
-        write_table(collector.rows, Path(page))
+        write_table(collector.rows, Path(page), collector.everything)

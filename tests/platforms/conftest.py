@@ -16,7 +16,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat a test that takes `platform`, and doesn't choose it itself, on every one that is here."""
     chosen = any("platform" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
     if "platform" in metafunc.fixturenames and not chosen:
-        metafunc.parametrize("platform", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+        metafunc.parametrize(
+            "platform", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+        )
 
 
 @pytest.fixture(scope="session")

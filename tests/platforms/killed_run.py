@@ -72,7 +72,9 @@ def run(kind: str, platform: str, model: str, folder: Path, steps: int) -> None:
     checkpoint = folder / "run.chk"
     if checkpoint.exists():
         simulation.loadCheckpoint(str(checkpoint))
-    simulation.reporters.append(Frames(folder / "frames", simulation.system.getNumParticles(), simulation.currentStep))
+    simulation.reporters.append(
+        Frames(folder / "frames", simulation.system.getNumParticles(), simulation.currentStep)
+    )
     while simulation.currentStep < steps:
         if kind == "compound":
             simulation.integrator.setCurrentIntegrator(int(simulation.currentStep % 5 == 4))

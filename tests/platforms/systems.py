@@ -54,7 +54,7 @@ def two_dipeptides() -> Setup:
     """Two chains of alanine dipeptide in vacuum, 2 nm apart."""
     molecule = load_molecule("ACE-ALA-NME")
     modeller = app.Modeller(molecule.topology, molecule.positions * unit.nanometer)
-    modeller.add(molecule.topology, (molecule.positions + [2.0, 0.0, 0.0]) * unit.nanometer)
+    modeller.add(molecule.topology, (molecule.positions + np.array([2.0, 0.0, 0.0])) * unit.nanometer)
     field = app.ForceField("amber14/protein.ff14SB.xml")
     system = field.createSystem(modeller.topology, hydrogenMass=4 * unit.dalton)
     start = np.array(modeller.positions.value_in_unit(unit.nanometer))
@@ -74,7 +74,12 @@ def thermalised(system: openmm.System, positions: Any, steps: int = 200) -> NDAr
 
 
 def jumps(
-    setup: Setup, platform: str, model: Any = MODEL, system: openmm.System | None = None, seed: int = 7, **settings: Any
+    setup: Setup,
+    platform: str,
+    model: Any = MODEL,
+    system: openmm.System | None = None,
+    seed: int = 7,
+    **settings: Any,
 ) -> tuple[app.Simulation, UniSimIntegrator]:
     """A Simulation whose solute jumps at 300 K."""
     if len(setup.solute) < setup.topology.getNumAtoms():

@@ -15,7 +15,9 @@ def after_one_jump(setup, platform: str, model) -> np.ndarray:
     return positions_of(simulation)
 
 
-@pytest.mark.feature("one jump of the same noise: within 1e-6 nm (double), 1e-5 (mixed), 1e-4 (single) of Reference")
+@pytest.mark.feature(
+    "one jump of the same noise: within 1e-6 nm (double), 1e-5 (mixed), 1e-4 (single) of Reference"
+)
 @pytest.mark.parametrize("kind", ["flexible", "HBonds", "AllBonds", "water"])
 @pytest.mark.parametrize("platform", ALL_PLATFORMS)
 def test_platforms_agree(platform: str, kind: str) -> None:

@@ -122,7 +122,9 @@ def test_metropolis_in_a_box(toys, platform: str) -> None:
         simulation.step(1)
         found.append(integrator.getLastLogAcceptance())
     assert np.isfinite(found[0]) and found[1] == pytest.approx(found[0], abs=0.02)
-    far = positions + np.array([[0.0] * 3, [0.0] * 3, [0.0, 0.42, 0.0], [0.0, 0.42, 0.0]])  # almost half a box away
+    far = positions + np.array(
+        [[0.0] * 3, [0.0] * 3, [0.0, 0.42, 0.0], [0.0, 0.42, 0.0]]
+    )  # almost half a box away
     simulation, integrator = jumper(
         toys["leaving"], topology, system, far, platform, acceptanceMode=UniSimIntegrator.MetropolisHastings
     )
@@ -135,7 +137,9 @@ def test_metropolis_in_a_box(toys, platform: str) -> None:
 @pytest.mark.feature("a model made for periodic systems, in a System that isn't one", outcome="refused")
 def test_periodic_model_without_a_box(toys, platform: str) -> None:
     topology, system = free_atoms(3)
-    with pytest.raises(openmm.OpenMMException, match="is made for periodic systems, and this System is not one"):
+    with pytest.raises(
+        openmm.OpenMMException, match="is made for periodic systems, and this System is not one"
+    ):
         jumper(toys["periodic"], topology, system, random_positions(3), platform)
 
 

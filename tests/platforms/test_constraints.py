@@ -16,7 +16,14 @@ from tests.platforms.systems import (
     solution,
 )
 from tests.plugin.boxes import water_box
-from tests.plugin.systems import free_atoms, jumper, make_context, positions_of, random_positions, velocities_of
+from tests.plugin.systems import (
+    free_atoms,
+    jumper,
+    make_context,
+    positions_of,
+    random_positions,
+    velocities_of,
+)
 
 TIGHT = 2e-5  # of OpenMM's default tolerance of constraints, 1e-5
 
@@ -31,7 +38,11 @@ def test_flexible_bonds(platform: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=pytest.mark.feature(f"`constraints={k}`")) for k in ("HBonds", "AllBonds", "HAngles")]
+    "kind",
+    [
+        pytest.param(k, marks=pytest.mark.feature(f"`constraints={k}`"))
+        for k in ("HBonds", "AllBonds", "HAngles")
+    ],
 )
 def test_constraints_of_the_molecule(platform: str, kind: str) -> None:
     """A jump of a model of flexible bonds is projected onto them, and velocities have no part along them."""
@@ -46,7 +57,9 @@ def test_constraints_of_the_molecule(platform: str, kind: str) -> None:
         a, b, length = setup.system.getConstraintParameters(k)
         along = (positions[a] - positions[b]) @ (velocities[a] - velocities[b]) / length._value
         assert abs(along) < 1e-3  # nm/ps; thermal velocities are about 1
-    assert simulation.integrator.computeSystemTemperature().value_in_unit(unit.kelvin) == pytest.approx(300, abs=200)
+    assert simulation.integrator.computeSystemTemperature().value_in_unit(unit.kelvin) == pytest.approx(
+        300, abs=200
+    )
 
 
 @pytest.mark.feature("constraints with Metropolis acceptance", outcome="refused")
@@ -106,7 +119,9 @@ def test_virtual_site_on_the_molecule(platform: str) -> None:
     simulation.step(2)
     found = positions_of(simulation)
     assert np.abs(found[site] - (0.2 * found[4] + 0.3 * found[6] + 0.5 * found[8])).max() < 1e-5
-    assert integrator.getParticles() == tuple(setup.solute) and np.array_equal(velocities_of(simulation)[site], [0] * 3)
+    assert integrator.getParticles() == tuple(setup.solute) and np.array_equal(
+        velocities_of(simulation)[site], [0] * 3
+    )
 
 
 @pytest.mark.feature("virtual site among `particles`", outcome="refused")

@@ -21,7 +21,12 @@ BAROSTATS = {
     ),
     "MonteCarloFlexibleBarostat": lambda f: openmm.MonteCarloFlexibleBarostat(HIGH, 300.0, f),
     "MonteCarloMembraneBarostat": lambda f: openmm.MonteCarloMembraneBarostat(
-        HIGH, 0.0, 300.0, openmm.MonteCarloMembraneBarostat.XYIsotropic, openmm.MonteCarloMembraneBarostat.ZFree, f
+        HIGH,
+        0.0,
+        300.0,
+        openmm.MonteCarloMembraneBarostat.XYIsotropic,
+        openmm.MonteCarloMembraneBarostat.ZFree,
+        f,
     ),
 }
 
@@ -60,13 +65,17 @@ def test_a_barostat_acts_once_a_jump(toys, platform: str, name: str) -> None:
     assert np.isfinite(energy_of(simulation)) and integrator.getNumAccepted() == 8
     water = np.setdiff1d(np.arange(len(setup.positions)), setup.solute).reshape(-1, 4)
     positions = positions_of(simulation)
-    assert np.abs(np.linalg.norm(positions[water[:, 1]] - positions[water[:, 0]], axis=1) - 0.09572).max() < 1e-4
+    assert (
+        np.abs(np.linalg.norm(positions[water[:, 1]] - positions[water[:, 0]], axis=1) - 0.09572).max() < 1e-4
+    )
 
 
 @pytest.mark.feature("a barostat's frequency other than 1", outcome="warned")
 def test_a_barostat_that_acts_seldom_is_told_of(toys, platform: str) -> None:
     simulation, integrator = jumps(pressed("MonteCarloBarostat", 25), platform, toys["shift"])
-    with pytest.warns(JumpWarning, match="MonteCarloBarostat acts once in 25 steps, and a step is a jump of 1 ps"):
+    with pytest.warns(
+        JumpWarning, match="MonteCarloBarostat acts once in 25 steps, and a step is a jump of 1 ps"
+    ):
         simulation.step(1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", JumpWarning)
@@ -127,7 +136,7 @@ def test_temperatures_agree(toys, platform: str, tmp_path) -> None:
     system.setParticleMass(399, 0.0)
     system.addForce(openmm.CMMotionRemover())
     start = random_positions(400)
-    start[1::4] = start[::4] + [0.1, 0, 0]
+    start[1::4] = start[::4] + np.array([0.1, 0, 0])
     simulation, integrator = jumper(toys["ou"], topology, system, start, platform, particles=range(399))
     log = tmp_path / "log.csv"
     what = dict(step=True, time=True, temperature=True, potentialEnergy=True, kineticEnergy=True, speed=True)

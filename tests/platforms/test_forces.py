@@ -138,7 +138,9 @@ def test_a_torch_model_in_the_energy(platform: str) -> None:
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
-@pytest.mark.feature("restraints and other Forces of one's own (`CustomTorsionForce`, `CustomExternalForce`, ...)")
+@pytest.mark.feature(
+    "restraints and other Forces of one's own (`CustomTorsionForce`, `CustomExternalForce`, ...)"
+)
 def test_forces_of_ones_own(platform: str) -> None:
     """They count in Metropolis acceptance; free jumps do not feel them."""
     setup = dipeptide()

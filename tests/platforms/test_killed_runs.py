@@ -33,7 +33,10 @@ def start(*line: str) -> subprocess.Popen:
     """The run as a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.platforms.killed_run", *line], cwd=ROOT, env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tests.platforms.killed_run", *line],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -63,7 +66,8 @@ def test_killed_and_resumed(toys, tmp_path: Path, kind: str, platform: str, seed
     assert (parts / "frames").read_bytes() == (tmp_path / "whole" / "frames").read_bytes()
 
 
-@pytest.mark.parametrize("platform", [pytest.param("Reference", marks=pytest.mark.feature("Ctrl-C leaves a run that goes on"))])
+@pytest.mark.feature("Ctrl-C leaves a run that goes on")
+@pytest.mark.parametrize("platform", ["Reference", "CPU"])
 def test_ctrl_c(toys, tmp_path: Path, platform: str) -> None:
     model = str(toys["gentle"])
     run("integrator", platform, model, tmp_path / "whole", STEPS)

@@ -6,7 +6,15 @@ from openmm import app, unit
 
 from openmm_unisim import ConfigError, ModelDomainError, UniSimIntegrator, UnknownElementError
 from openmm_unisim.system import create_system
-from tests.platforms.systems import Setup, bond_lengths, check_molecule, dipeptide, jumps, solution, two_dipeptides
+from tests.platforms.systems import (
+    Setup,
+    bond_lengths,
+    check_molecule,
+    dipeptide,
+    jumps,
+    solution,
+    two_dipeptides,
+)
 from tests.plugin.systems import free_atoms, jumper, positions_of, random_positions, tolerance
 
 
@@ -63,8 +71,12 @@ def test_part_of_a_molecule(platform: str) -> None:
 @pytest.mark.feature("water among the atoms that jump", outcome="refused")
 def test_water_without_particles(platform: str) -> None:
     setup = solution()
-    with pytest.raises(ModelDomainError, match="water molecules, and this model was made for molecules without"):
-        jumps(Setup(setup.topology, setup.system, setup.positions, list(range(len(setup.positions)))), platform)
+    with pytest.raises(
+        ModelDomainError, match="water molecules, and this model was made for molecules without"
+    ):
+        jumps(
+            Setup(setup.topology, setup.system, setup.positions, list(range(len(setup.positions)))), platform
+        )
 
 
 @pytest.mark.feature("an element that the model doesn't know", outcome="refused")

@@ -10,11 +10,21 @@ from openmm import app
 
 from openmm_unisim import UniSimIntegrator
 from tests.platforms.systems import Setup, dipeptide, jumps, solution
-from tests.plugin.systems import add_wells, free_atoms, jumper, make_platform, positions_of, random_positions, trajectory
+from tests.plugin.systems import (
+    add_wells,
+    free_atoms,
+    jumper,
+    make_platform,
+    positions_of,
+    random_positions,
+    trajectory,
+)
 from tests.toy_models import write_toy
 
 COPIES = {
-    "XML": lambda x: UniSimIntegrator.cast(openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(x))),
+    "XML": lambda x: UniSimIntegrator.cast(
+        openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(x))
+    ),
     "`copy.copy`": copy.copy,
     "`copy.deepcopy`": copy.deepcopy,
     "pickle": lambda x: pickle.loads(pickle.dumps(x)),
@@ -29,7 +39,9 @@ def counters(integrator: UniSimIntegrator) -> tuple:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("way", [pytest.param(k, marks=pytest.mark.feature(f"integrator through {k}")) for k in COPIES])
+@pytest.mark.parametrize(
+    "way", [pytest.param(k, marks=pytest.mark.feature(f"integrator through {k}")) for k in COPIES]
+)
 def test_a_copy_makes_the_same_jump(platform: str, way: str) -> None:
     setup = dipeptide("obc2", "HBonds")
     simulation, integrator = jumps(setup, platform, numSubsteps=0)
@@ -145,7 +157,9 @@ def test_state_of_md(platform: str) -> None:
     md = openmm.Context(setup.system, openmm.VerletIntegrator(0.001), *make_platform(platform))
     md.setPositions(setup.positions)
     state = md.getState(positions=True, velocities=True, integratorParameters=True)
-    simulation, integrator = jumps(Setup(setup.topology, setup.system, setup.positions + 1.0, setup.solute), platform)
+    simulation, integrator = jumps(
+        Setup(setup.topology, setup.system, setup.positions + 1.0, setup.solute), platform
+    )
     simulation.context.setState(state)
     assert np.abs(positions_of(simulation) - setup.positions).max() < 1e-5
     simulation.step(1)

@@ -31,12 +31,16 @@ from tests.plugin.systems import (
 KINDS = ("flexible", "HBonds")
 
 
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=pytest.mark.feature(f"`CompoundIntegrator`, {k}")) for k in KINDS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.feature(f"`CompoundIntegrator`, {k}")) for k in KINDS]
+)
 def test_md_goes_on_from_a_jump(platform: str, kind: str) -> None:
     """Velocities after a jump are those of the temperature and fit the constraints, so MD starts without a kick."""
     setup = dipeptide("obc2", kind)
     compound = openmm.CompoundIntegrator()
-    compound.addIntegrator(openmm.LangevinMiddleIntegrator(300, 1.0, 0.001 if CONSTRAINTS[kind] is None else 0.002))
+    compound.addIntegrator(
+        openmm.LangevinMiddleIntegrator(300, 1.0, 0.001 if CONSTRAINTS[kind] is None else 0.002)
+    )
     compound.addIntegrator(UniSimIntegrator("ala2", setup.topology, 300, randomNumberSeed=3))
     simulation = app.Simulation(setup.topology, setup.system, compound, *make_platform(platform))
     simulation.context.setPositions(setup.positions)
@@ -117,7 +121,9 @@ def test_replica_exchange(toys, platform: str) -> None:
     assert sampler.jumpsProposed.sum() == 9 and sampler.exchangeAttempts.sum() > 0
 
 
-@pytest.mark.feature("OpenMM's own `ReplicaExchangeSampler`: its replicas share their noise", outcome="warned")
+@pytest.mark.feature(
+    "OpenMM's own `ReplicaExchangeSampler`: its replicas share their noise", outcome="warned"
+)
 def test_openmms_own_sampler(toys, platform: str) -> None:
     """It puts the number of the next jump back with each replica's State."""
     topology, system = free_atoms(4)

@@ -13,7 +13,9 @@ def test_the_page_agrees_with_this_run(request: pytest.FixtureRequest) -> None:
         pytest.skip("the page is written by this run")
     collector = request.config.pluginmanager.get_plugin("compatibility-collector")
     wrong = differences(collector.rows, PAGE.read_text())
-    assert not wrong, "\n".join(["run pytest tests/platforms -m '' --compatibility docs/compatibility.md", *wrong])
+    assert not wrong, "\n".join(
+        ["run pytest tests/platforms -m '' --compatibility docs/compatibility.md", *wrong]
+    )
 
 
 def test_the_page_has_the_rows_that_there_are(request: pytest.FixtureRequest) -> None:

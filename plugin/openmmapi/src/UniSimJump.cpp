@@ -94,6 +94,7 @@ void UniSimJump::execute() {
     UniSimStopwatch::Scope handOver(stopwatch, UniSimStopwatch::HandOver);
     checkAllowed();
     model.setNumThreads(chooseNumThreads());
+    data.beginStep(context, lagTime);
     context.updateContextState();
     readStart();
     moved = projected = false;
