@@ -6,6 +6,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "JumpWarning",
     "MissingHydrogensError",
     "ModelDomainError",
     "ModelFileError",
@@ -29,6 +30,10 @@ class UniSimError(Exception):
 
 class ConfigError(UniSimError, ValueError):
     """A setting, argument or unit is not acceptable."""
+
+
+class JumpWarning(UserWarning):
+    """Something that works and may not do what a script written for MD means by it."""
 
 
 class StructureError(UniSimError, ValueError):

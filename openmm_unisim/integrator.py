@@ -11,9 +11,14 @@ from openmm import app, unit
 
 from ._plugin import load_plugin
 from .acceptance import describe_acceptance
-from .elements import ATOMIC_NUMBERS
-from .errors import ConfigError, MissingHydrogensError, ModelDomainError, ModelFileError, UnknownElementError
+from .errors import (
+    ConfigError,
+    JumpWarning,
+    ModelDomainError,
+    ModelFileError,
+)
 from .export.metadata import ModelMetadata, read_metadata
+from .jumping_atoms import jumping_atoms, jumping_bonds
 from .pretrained.registry import resolve_model
 from .pretrained.trust import authorise
 from .provenance import sha256_of_file
@@ -22,19 +27,16 @@ from .units import in_unit
 __all__ = ["UniSimIntegrator"]
 
 _swig = load_plugin()
-_PROTEIN = set(
-    "ACE ALA ARG ASN ASP CYS CYX GLN GLU GLY HIS HID HIE HIP ILE LEU LYS MET NME PHE PRO SER THR TRP TYR "
-    "VAL".split()
-)
-_WATER = {"HOH", "WAT", "SOL", "H2O", "TIP3", "TIP4", "SPC"}
+_MANY_JUMPS = 10  # the most steps that Simulation.step makes in one call of the integrator's
+_reminded: list[str] = []  # in this process
 
 
 class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,misc]
     """An OpenMM integrator whose steps are jumps of a trained UniSim model.
 
     One step advances the System by the model's lag time, typically 10 to 100 ps. It replaces a femtosecond
-    integrator in any script: only the line that creates the integrator changes. Forces that act once per
-    step, such as barostats, act once per jump.
+    integrator in any script: only the line that creates the integrator changes, and with it what a step is.
+    ``step(n)``, intervals of reporters and frequencies of barostats count jumps, of which a `JumpWarning` reminds.
 
     Parameters
     ----------
@@ -99,8 +101,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         metadata = read_metadata(path)
         kelvin = in_unit(temperature, unit.kelvin, "temperature")
         _check_temperature(kelvin, metadata, acceptanceMode)
-        atoms = _jumping_atoms(topology, particles, metadata)
-        bonds = _jumping_bonds(topology, atoms)
+        atoms = jumping_atoms(topology, particles, metadata.elements, metadata.periodic)
+        bonds = jumping_bonds(topology, atoms)
         digest = authorise(path, sha256_of_file(path), trusted, sha256)
         try:
             super().__init__(str(path), kelvin, 0, digest)  # the plugin loads these bytes or none
@@ -113,6 +115,32 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         self.setParticles([] if everything and particles is None else [atom.index for atom in atoms])
         self.setAtomicNumbers([atom.element.atomic_number for atom in atoms])
         self.setBonds(bonds)
+
+    _noticed: frozenset[str] = frozenset()
+
+    def step(self, steps: int) -> None:
+        """Make jumps.
+
+        Parameters
+        ----------
+        steps : int
+            How many.
+
+        Warns
+        -----
+        JumpWarning
+            Once a process, when many are made in one call, of what steps count; once each, of what `getNotices` tells.
+        """
+        if steps >= _MANY_JUMPS:
+            _remind(super().getLagTime())
+        super().step(steps)
+        for notice in set(super().getNotices()) - self._noticed:
+            self._noticed |= {notice}
+            warnings.warn(notice, JumpWarning, stacklevel=2)
+
+    def computeSystemTemperature(self) -> unit.Quantity:
+        """Temperature that the current velocities have, from the kinetic energy."""
+        return super().computeSystemTemperature() * unit.kelvin
 
     def getLagTime(self) -> unit.Quantity:
         """Time by which one step advances the System."""
@@ -273,6 +301,17 @@ def _whole(value: Any, name: str) -> int:
     return number
 
 
+def _remind(lag_time: float) -> None:
+    """Say once what steps are, since MD scripts have large numbers of them."""
+    if _reminded:
+        return
+    _reminded.append(
+        f"A step of a UniSimIntegrator is a jump of {lag_time:g} ps: step(n), intervals of reporters and frequencies "
+        "of Forces count jumps (docs/units.md); ignore the category JumpWarning to silence this."
+    )
+    warnings.warn(_reminded[0], JumpWarning, stacklevel=3)
+
+
 def _check_temperature(kelvin: float, metadata: ModelMetadata, mode: int) -> None:
     """Outside the model's range: an error; in Metropolis mode, where only efficiency suffers, a warning."""
     low, high = metadata.temperature_range_K
@@ -284,80 +323,3 @@ def _check_temperature(kelvin: float, metadata: ModelMetadata, mode: int) -> Non
     if mode != UniSimIntegrator.MetropolisHastings:
         raise ModelDomainError(f"{message}; choose one within, or a model trained for it.")
     warnings.warn(f"{message}; jumps stay exact but will rarely be accepted.", UserWarning, stacklevel=3)
-
-
-def _jumping_atoms(
-    topology: app.Topology, particles: Sequence[int] | None, metadata: ModelMetadata
-) -> list[app.topology.Atom]:
-    """Atoms that jump, in the order in which the model sees them, all of known elements."""
-    everything = list(topology.atoms())
-    if particles is None:
-        atoms = [atom for atom in everything if atom.element is not None]
-        _check_no_water(topology, metadata)
-    else:
-        for index in particles:
-            if not 0 <= int(index) < len(everything):
-                raise ConfigError(
-                    f"particles holds {index}, but the Topology has atoms 0 to {len(everything) - 1}."
-                )
-        atoms = [everything[int(index)] for index in particles]
-    if not atoms:
-        raise ConfigError("No atom is left to jump; give a Topology with elements, or other particles.")
-    for atom in atoms:
-        _check_element(atom, metadata)
-    _check_hydrogens(atoms)
-    return atoms
-
-
-def _check_element(atom: app.topology.Atom, metadata: ModelMetadata) -> None:
-    if atom.element is not None and atom.element.atomic_number in metadata.elements:
-        return
-    what = "no element" if atom.element is None else f"element {atom.element.symbol}"
-    known = ", ".join(app.Element.getByAtomicNumber(z).symbol for z in sorted(metadata.elements))
-    reason = "" if atom.element is None or atom.element.atomic_number in ATOMIC_NUMBERS else " (nor does any)"
-    raise UnknownElementError(
-        f"A{_name(atom)[1:]} has {what}, which this model does not know{reason}; it knows {known}; use a "
-        "model trained on it, or, in a script, leave that molecule out of `particles`."
-    )
-
-
-def _check_hydrogens(atoms: Sequence[app.topology.Atom]) -> None:
-    """Refuse structures as crystallography gives them: residues with carbon that have no hydrogens."""
-    with_hydrogen = {atom.residue for atom in atoms if atom.element.atomic_number == 1}
-    for atom in atoms:
-        bare = atom.element.atomic_number == 6 and atom.residue not in with_hydrogen
-        if bare and (not with_hydrogen or atom.residue.name in _PROTEIN):
-            raise MissingHydrogensError(
-                f"Residue {atom.residue.name} {atom.residue.id} has carbon but no hydrogens, and the model "
-                "moves all atoms; add them with `Modeller.addHydrogens` or with --repair (pdbfixer)."
-            )
-
-
-def _check_no_water(topology: app.Topology, metadata: ModelMetadata) -> None:
-    waters = sum(residue.name in _WATER for residue in topology.residues())
-    if waters > 0 and topology.getNumResidues() > waters and not metadata.periodic:
-        raise ModelDomainError(
-            f"The Topology has {waters} water molecules, and this model was made for molecules without "
-            "explicit water; give the atoms that jump as `particles`, or use an implicit solvent."
-        )
-
-
-def _jumping_bonds(topology: app.Topology, atoms: Sequence[app.topology.Atom]) -> list[tuple[int, int]]:
-    """Bonds between the atoms that jump; one that crosses their boundary is an error."""
-    jumping = {atom.index for atom in atoms}
-    bonds = []
-    for bond in topology.bonds():
-        ends = (bond.atom1.index, bond.atom2.index)
-        inside = sum(end in jumping for end in ends)
-        if inside == 1 and bond.atom1.element is not None and bond.atom2.element is not None:
-            raise ConfigError(
-                f"particles cuts the bond between {_name(bond.atom1)} and {_name(bond.atom2)}; "
-                "let whole molecules jump."
-            )
-        if inside == 2:
-            bonds.append(ends)
-    return bonds
-
-
-def _name(atom: app.topology.Atom) -> str:
-    return f"atom {atom.index} ({atom.name} of {atom.residue.name} {atom.residue.id})"

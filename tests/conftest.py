@@ -19,6 +19,7 @@ os.environ["OPENMM_UNISIM_TRUSTED_MODELS"] = str(Path(_own_folder, "trusted_mode
 
 import torch  # noqa: E402
 
+pytest_plugins = ["tests.compatibility"]
 torch.set_num_threads(
     1
 )  # two spinning threads on a busy two-core machine are a hundred times slower than one

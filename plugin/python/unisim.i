@@ -119,6 +119,7 @@ std::string refuseUntrusted(const std::string& file, const std::string& hash) {
 %template(vectord) std::vector<double>;
 %template(pairii) std::pair<int, int>;
 %template(vectorl) std::vector<long long>;
+%template(vectors) std::vector<std::string>;
 %template(vectorpairii) std::vector<std::pair<int, int>>;
 
 %newobject UniSimPlugin::UniSimIntegrator::_fromXml;

@@ -117,9 +117,7 @@ public:
      * @param size    the lag time of the model (in ps)
      */
     void setStepSize(double size) override;
-    /**
-     * Get the temperature of the heat bath (in Kelvin).
-     */
+    /** Get the temperature of the heat bath (in Kelvin). */
     double getTemperature() const;
     /**
      * Set the temperature of the heat bath.  Outside the range of the model, jumps are refused unless the
@@ -128,9 +126,7 @@ public:
      * @param temperature    the temperature of the heat bath (in Kelvin)
      */
     void setTemperature(double temperature);
-    /**
-     * Get the number of substeps of a jump.
-     */
+    /** Get the number of substeps of a jump. */
     int getNumSubsteps() const;
     /**
      * Set the number of substeps of a jump.  A number for which the model offers no time grid throws an
@@ -143,9 +139,7 @@ public:
      * Get the interpolant times, from 0 to 1, at which the substeps begin and end.
      */
     const std::vector<double>& getTimeGrid() const;
-    /**
-     * Get where the guidance of the jumps comes from.
-     */
+    /** Get where the guidance of the jumps comes from. */
     GuidanceSource getGuidanceSource() const;
     /**
      * Set where the guidance of the jumps comes from.  The default is that of the model file.  A source that
@@ -325,6 +319,10 @@ public:
      * Set all times and counts of getTimings() to zero.
      */
     void resetTimings();
+    /** Compute the temperature that the current velocities have (in Kelvin). */
+    double computeSystemTemperature();
+    /** Get what users of MD might not expect in this Context, in a sentence each. */
+    std::vector<std::string> getNotices() const;
     /**
      * Advance a simulation through time by taking a series of jumps.
      *

@@ -31,6 +31,12 @@ public:
      */
     virtual void initialize(OpenMM::ContextImpl& context, const std::vector<int>& particles) = 0;
     /**
+     * Begin a step of the given length (in ps), before the Forces act that do so once a step: some of them,
+     * such as thermostats, ask the platform for it.
+     */
+    virtual void beginStep(OpenMM::ContextImpl& context, double lagTime) {
+    }
+    /**
      * Keep the positions of all particles for restorePositions().
      */
     virtual void savePositions(OpenMM::ContextImpl& context) = 0;

@@ -322,6 +322,24 @@ double UniSimIntegrator::computeKineticEnergy() {
     return kernel.getAs<MoveUniSimDataKernel>().computeKineticEnergy(*context);
 }
 
+double UniSimIntegrator::computeSystemTemperature() {
+    if (context == NULL || jump == nullptr)
+        throw OpenMMException("This Integrator is not bound to a context!");
+    return 2.0 * computeKineticEnergy() / (countDegreesOfFreedom(context->getSystem()) * BOLTZMANN);
+}
+
+vector<string> UniSimIntegrator::getNotices() const {
+    if (context == NULL || jump == nullptr)
+        return {};
+    vector<string> notices = findNotices(context->getSystem(), getLagTime());
+    if (jump->hasRepeatedNoise())
+        notices.push_back(
+                "A jump had the noise of an earlier one in this Context, since a State or checkpoint set "
+                "the number of the next jump back; walkers need seeds or jump numbers of their own "
+                "(setJumpIndex(), UniSimReplicaExchangeSampler).");
+    return notices;
+}
+
 bool UniSimIntegrator::kineticEnergyRequiresForce() const {
     return false;
 }

@@ -19,10 +19,10 @@ namespace UniSimPlugin {
 
 namespace {
 
-const double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
-const double MAX_COORDINATE = 1e5;     // nm; a molecule further out has exploded
+const double MAX_COORDINATE = 1e5; // nm; a molecule further out has exploded
 const int MAX_CONSECUTIVE_NAN = 20;
-const size_t SMALL_MOLECULE = 200; // particles; arrays of fewer are too small to share out among threads
+const size_t MAX_REMEMBERED = 10000; // numbers of jumps
+const size_t SMALL_MOLECULE = 200;   // particles; arrays of fewer are too small to share out among threads
 
 bool isFinite(const vector<Vec3>& vectors, double limit) {
     return all_of(vectors.begin(), vectors.end(), [limit](const Vec3& v) {
@@ -45,7 +45,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
         : context(context), integrator(integrator), data(data), model(*integrator.model),
           stopwatch(*integrator.stopwatch), noise(integrator.activeSeed), kT(0.0), passesBox(false),
           removesDrift(false), constrained(false), moved(false), projected(false), positionsChecked(false),
-          executing(false) {
+          executing(false), seedOfMade(integrator.activeSeed), repeatedNoise(false) {
     const System& system = context.getSystem();
     const UniSimModelMetadata& metadata = model.getMetadata();
     temperatureRange = metadata.getTemperatureRange();
@@ -54,6 +54,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     usesForceMeans = metadata.getNumber("force_means_nm") > 0.0;
     particles = findJumpingParticles(system, integrator);
     constrained = haveConstraints(system, particles);
+    checkNothingIsTorn(system, particles);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
     auto bonds = findJumpingBonds(system, integrator, particles);
     if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
@@ -63,6 +64,8 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     if (passesBox && !system.usesPeriodicBoundaryConditions())
         metadata.fail(
                 "is made for periodic systems, and this System is not one; use a model without periodicity.");
+    if (!passesBox && system.usesPeriodicBoundaryConditions())
+        images.emplace((int)particles.size(), bonds);
     for (int i = 0; i < system.getNumForces(); i++)
         removesDrift |= dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr;
     checkAllowed();
@@ -91,6 +94,7 @@ void UniSimJump::execute() {
     UniSimStopwatch::Scope handOver(stopwatch, UniSimStopwatch::HandOver);
     checkAllowed();
     model.setNumThreads(chooseNumThreads());
+    data.beginStep(context, lagTime);
     context.updateContextState();
     readStart();
     moved = projected = false;
@@ -117,20 +121,29 @@ void UniSimJump::execute() {
 }
 
 void UniSimJump::setSeed(int seed) {
+    if (seed != seedOfMade)
+        made.clear();
+    seedOfMade = seed;
     noise = UniSimNoise(seed);
 }
 
 void UniSimJump::readStart() {
     data.savePositions(context);
     data.getPositions(context, start);
-    center = Vec3();
     for (size_t i = 0; i < start.size(); i++) {
         const Vec3& position = start[i];
         if (!isfinite(position[0] + position[1] + position[2]))
             throw OpenMMException("The position of particle " + to_string(particles[i]) +
                                   " is NaN or infinite before the jump; set finite positions or load an "
                                   "earlier checkpoint.");
-        center += position;
+    }
+    if (images)
+        shifts = images->findShifts(start, getBox());
+    center = Vec3();
+    for (size_t i = 0; i < start.size(); i++) {
+        if (images)
+            start[i] += shifts[i];
+        center += start[i];
     }
     center /= (double)particles.size();
     if (!positionsChecked) {
@@ -166,6 +179,8 @@ UniSimJump::Outcome UniSimJump::decide(const Path& path) {
         throw OpenMMException(
                 "The potential energy before the jump is NaN or infinite, so MetropolisHastings has no "
                 "state to compare with; start from a relaxed structure.");
+    if (!staysInImages(path.points.back()))
+        return {true, false, -numeric_limits<double>::infinity()};
     double reversedDensity = 0.0;
     if (!computeReversedDensity(path, reversedDensity))
         return rejectNotFinite();
@@ -176,6 +191,20 @@ UniSimJump::Outcome UniSimJump::decide(const Path& path) {
         return rejectNotFinite();
     double uniform = noise.getAcceptanceUniform(integrator.jumpIndex);
     return {true, log(uniform) < logAcceptance, logAcceptance};
+}
+
+vector<Vec3> UniSimJump::getBox() const {
+    vector<Vec3> box(3);
+    context.getPeriodicBoxVectors(box[0], box[1], box[2]);
+    return box;
+}
+
+bool UniSimJump::staysInImages(const vector<Vec3>& end) const {
+    // Seen from the end, molecules must lie in the same images, or the reversed path would not start there.
+    if (!images)
+        return true;
+    vector<Vec3> changes = images->findShifts(end, getBox());
+    return all_of(changes.begin(), changes.end(), [](const Vec3& change) { return change == Vec3(); });
 }
 
 bool UniSimJump::computeReversedDensity(const Path& path, double& logDensity) {
@@ -231,8 +260,8 @@ void UniSimJump::place(const Vec3* points, const Vec3& origin) {
     if (projected)
         restore(); // constraints may have moved other particles, too
     vector<Vec3> positions(points, points + particles.size());
-    for (Vec3& position : positions)
-        position += origin;
+    for (size_t i = 0; i < positions.size(); i++)
+        positions[i] += images ? origin - shifts[i] : origin;
     moved = true;
     data.setPositions(context, positions);
     context.computeVirtualSites();
@@ -281,6 +310,9 @@ void UniSimJump::drawVelocities() {
 
 void UniSimJump::record(const Outcome& outcome) {
     UniSimCounters& counters = *integrator.counters;
+    repeatedNoise |= !made.insert(integrator.jumpIndex).second;
+    if (made.size() > MAX_REMEMBERED)
+        made.erase(made.begin());
     integrator.jumpIndex++;
     counters.proposed++;
     counters.accepted += outcome.accepted;

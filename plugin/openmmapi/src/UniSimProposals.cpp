@@ -35,10 +35,8 @@ UniSimJump::Conditions UniSimJump::getConditions() const {
             integrator.getGuidanceForceLimit(), integrator.getGuidanceSource(),
             integrator.getGuidanceForceGroups(), integrator.getIntegrationForceGroups(),
             integrator.activeSeed, integrator.getAcceptanceMode(), start, {}};
-    if (passesBox) {
-        now.box.resize(3);
-        context.getPeriodicBoxVectors(now.box[0], now.box[1], now.box[2]);
-    }
+    if (passesBox || images)
+        now.box = getBox();
     if (usesForces() && integrator.getProposalBatchSize() > 1)
         context.getPositions(now.start); // forces depend on the particles that stay, too
     return now;
@@ -111,10 +109,8 @@ void UniSimJump::addState(const Path& path, int k, UniSimModelState& state) cons
 
 void UniSimJump::setSurroundings(UniSimModelState& state) const {
     state.kT = kT;
-    if (passesBox) {
-        state.box.resize(3);
-        context.getPeriodicBoxVectors(state.box[0], state.box[1], state.box[2]);
-    }
+    if (passesBox)
+        state.box = getBox();
     UniSimIntegrator::GuidanceSource source = integrator.getGuidanceSource();
     const bool within = source != UniSimIntegrator::NoGuidance && source != UniSimIntegrator::Resampling;
     state.guidanceSource = within ? source : UniSimIntegrator::NoGuidance;

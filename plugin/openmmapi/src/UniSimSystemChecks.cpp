@@ -1,5 +1,6 @@
 #include "internal/UniSimSystemChecks.h"
 #include "openmm/AndersenThermostat.h"
+#include "openmm/CMMotionRemover.h"
 #include "openmm/MonteCarloAnisotropicBarostat.h"
 #include "openmm/MonteCarloBarostat.h"
 #include "openmm/MonteCarloFlexibleBarostat.h"
@@ -9,6 +10,8 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <sstream>
+#include <typeinfo>
 
 using namespace OpenMM;
 using namespace std;
@@ -93,7 +96,71 @@ bool isBarostat(const Force& force) {
            dynamic_cast<const MonteCarloMembraneBarostat*>(&force) != nullptr;
 }
 
+/** The number of steps between two actions of a barostat, or 0 if the force is none. */
+int getBarostatFrequency(const Force& force) {
+    if (auto* barostat = dynamic_cast<const MonteCarloBarostat*>(&force))
+        return barostat->getFrequency();
+    if (auto* barostat = dynamic_cast<const MonteCarloAnisotropicBarostat*>(&force))
+        return barostat->getFrequency();
+    if (auto* barostat = dynamic_cast<const MonteCarloFlexibleBarostat*>(&force))
+        return barostat->getFrequency();
+    if (auto* barostat = dynamic_cast<const MonteCarloMembraneBarostat*>(&force))
+        return barostat->getFrequency();
+    return 0;
+}
+
 } // namespace
+
+int countDegreesOfFreedom(const System& system) {
+    int degrees = 0;
+    for (int i = 0; i < system.getNumParticles(); i++)
+        degrees += system.getParticleMass(i) > 0.0 ? 3 : 0;
+    for (int i = 0; i < system.getNumConstraints(); i++) {
+        int first, second;
+        double distance;
+        system.getConstraintParameters(i, first, second, distance);
+        degrees -= system.getParticleMass(first) > 0.0 || system.getParticleMass(second) > 0.0;
+    }
+    for (int i = 0; i < system.getNumForces(); i++)
+        if (dynamic_cast<const CMMotionRemover*>(&system.getForce(i)) != nullptr)
+            return degrees - 3;
+    return degrees;
+}
+
+void checkNothingIsTorn(const System& system, const vector<int>& particles) {
+    const set<int> moved(particles.begin(), particles.end());
+    for (int i = 0; i < system.getNumConstraints(); i++) {
+        int first, second;
+        double distance;
+        system.getConstraintParameters(i, first, second, distance);
+        if (moved.count(first) != moved.count(second))
+            throw OpenMMException("A constraint joins particles " + to_string(first) + " and " +
+                                  to_string(second) +
+                                  ", of which only one jumps; let whole molecules jump (setParticles()).");
+    }
+    for (int i = 0; i < system.getNumForces(); i++) {
+        const Force& force = system.getForce(i);
+        if (string(typeid(force).name()).find("DrudeForce") != string::npos)
+            throw OpenMMException(
+                    "The System has a DrudeForce, and its Drude particles would stay behind when "
+                    "their atoms jump; use a force field without Drude particles.");
+    }
+}
+
+vector<string> findNotices(const System& system, double lagTime) {
+    vector<string> notices;
+    for (int i = 0; i < system.getNumForces(); i++) {
+        const Force& force = system.getForce(i);
+        const int frequency = getBarostatFrequency(force);
+        if (frequency > 1) {
+            stringstream notice;
+            notice << force.getName() << " acts once in " << frequency << " steps, and a step is a jump of "
+                   << lagTime << " ps; set its frequency to 1 unless that is meant.";
+            notices.push_back(notice.str());
+        }
+    }
+    return notices;
+}
 
 void checkMetropolis(const System& system, const vector<int>& particles) {
     const string cure = "use the acceptance mode AcceptAll or ";

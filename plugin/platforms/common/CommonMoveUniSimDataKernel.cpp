@@ -144,6 +144,11 @@ void CommonMoveUniSimDataKernel::setVelocities(ContextImpl& context, const vecto
     scatterVelocitiesKernel->execute(cc.getNumAtoms());
 }
 
+void CommonMoveUniSimDataKernel::beginStep(ContextImpl& context, double lagTime) {
+    ContextSelector selector(cc);
+    cc.getIntegrationUtilities().setNextStepSize(lagTime);
+}
+
 void CommonMoveUniSimDataKernel::advance(ContextImpl& context, double lagTime) {
     ContextSelector selector(cc);
     const double time = cc.getTime() + lagTime;

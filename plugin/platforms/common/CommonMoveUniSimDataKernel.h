@@ -28,6 +28,7 @@ public:
     void setPositions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions) override;
     void getForces(OpenMM::ContextImpl& context, std::vector<OpenMM::Vec3>& forces) override;
     void setVelocities(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& velocities) override;
+    void beginStep(OpenMM::ContextImpl& context, double lagTime) override;
     void advance(OpenMM::ContextImpl& context, double lagTime) override;
     double computeKineticEnergy(OpenMM::ContextImpl& context) override;
 

@@ -3,12 +3,15 @@
 
 #include "UniSimIntegrator.h"
 #include "UniSimKernels.h"
+#include "internal/UniSimImages.h"
 #include "internal/UniSimModel.h"
 #include "internal/UniSimNoise.h"
 #include "internal/UniSimStopwatch.h"
 #include "openmm/Vec3.h"
 #include "openmm/internal/ContextImpl.h"
 #include <deque>
+#include <optional>
+#include <set>
 #include <vector>
 
 namespace UniSimPlugin {
@@ -31,7 +34,8 @@ namespace UniSimPlugin {
  * proposed by itself.  So the chain is the one without batches, and every rejection is a step of it.
  *
  * The model sees positions relative to the center of the particles at the start of the jump, so that single
- * precision loses nothing far from the origin.
+ * precision loses nothing far from the origin, and, unless it knows of periodic boxes, molecules whole and in
+ * neighboring images (UniSimImages).  The Context keeps each particle in the image in which it was.
  */
 class UniSimJump {
 public:
@@ -52,6 +56,12 @@ public:
      * Drop paths that were proposed ahead, since something outside of a jump has changed the Context's state.
      */
     void forgetAhead();
+    /**
+     * Get whether a jump was made whose noise an earlier jump in this Context had, too.
+     */
+    bool hasRepeatedNoise() const {
+        return repeatedNoise;
+    }
 
 private:
     /** The points of a path relative to the center of its start, and what is known about their densities. */
@@ -90,6 +100,8 @@ private:
     void advancePaths(int k, const std::vector<OpenMM::Vec3>& normals, bool judged);
     Outcome decide(const Path& path);
     Outcome rejectNotFinite() const;
+    std::vector<OpenMM::Vec3> getBox() const;
+    bool staysInImages(const std::vector<OpenMM::Vec3>& end) const;
     bool computeReversedDensity(const Path& path, double& logDensity);
     void addState(const Path& path, int k, UniSimModelState& state) const;
     bool usesForces() const;
@@ -114,7 +126,9 @@ private:
     UniSimStopwatch& stopwatch;
     UniSimNoise noise;
     std::vector<int> particles;
-    std::vector<OpenMM::Vec3> start; // of the jumping particles
+    std::vector<OpenMM::Vec3> start;    // of the jumping particles, as the model sees them
+    std::optional<UniSimImages> images; // where the System has a box and the model doesn't see it
+    std::vector<OpenMM::Vec3> shifts;   // from the Context's positions to those in start; empty if none
     OpenMM::Vec3 center;
     double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;
@@ -122,6 +136,9 @@ private:
     bool passesBox, removesDrift, constrained, moved, projected, positionsChecked, executing, usesForceMeans;
     std::deque<Path> ahead; // of this jump and later ones, should this one be rejected
     Conditions aheadConditions;
+    std::set<long long> made; // numbers of the last jumps with that seed
+    int seedOfMade;
+    bool repeatedNoise;
 };
 
 } // namespace UniSimPlugin

@@ -9,6 +9,8 @@
 
 namespace UniSimPlugin {
 
+constexpr double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
+
 /**
  * Find the System indices of the particles that jump, and throw an exception if one of them can't.
  */
@@ -26,6 +28,24 @@ void checkAtomicNumbers(const std::vector<int>& atomicNumbers, const std::vector
  */
 std::vector<std::pair<int, int>> findJumpingBonds(
         const OpenMM::System& system, const UniSimIntegrator& integrator, const std::vector<int>& particles);
+
+/**
+ * Get the number of degrees of freedom that velocities have: of massive particles, without those that are
+ * constrained and without the center of mass where it is kept at rest.
+ */
+int countDegreesOfFreedom(const OpenMM::System& system);
+
+/**
+ * Throw an exception, naming the obstacle, if something in the System would be torn apart by jumps: a
+ * constraint to a particle that doesn't jump, or Drude particles, which would stay behind.
+ */
+void checkNothingIsTorn(const OpenMM::System& system, const std::vector<int>& particles);
+
+/**
+ * Get what in the System acts otherwise than users of MD may expect, since a step is a jump; one sentence
+ * each.
+ */
+std::vector<std::string> findNotices(const OpenMM::System& system, double lagTime);
 
 /**
  * Get whether a constraint of the System involves one of the particles.

@@ -1,0 +1,170 @@
+"""A pytest plugin: which features of OpenMM work on which platform, as a table that the tests themselves write.
+
+A test belongs to a row by ``@pytest.mark.feature("rigid water")`` and to a column by its parameter `platform`. What a
+passing test shows is that the feature works, or, with ``outcome="refused"`` or ``outcome="warned"``, that it is refused
+or warned about by name. ``pytest tests/platforms -m "" --compatibility docs/compatibility.md`` writes the table between
+the marks in that file; without the option, tests/platforms/test_written_page.py compares the file with what ran.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+COLUMNS = ("Reference", "CPU", "OpenCL-single", "OpenCL-mixed", "OpenCL-double")
+OUTCOMES = ("works", "refused", "warned")
+BEGIN, END = "<!-- written by the tests, from here -->", "<!-- to here -->"
+NOT_RUN = "·"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Row:
+    """A feature: its section and file, and what its tests said on each platform."""
+
+    section: str
+    file: str
+    cells: dict[str, str] = field(default_factory=dict)
+
+    def add(self, platform: str, result: str) -> None:
+        """Take in one test: a failure counts most, and a refusal or warning more than what works beside it."""
+        order = ["works", "warned", "refused", "FAILS"]
+        before = self.cells.get(platform)
+        if before is None or order.index(result) > order.index(before):
+            self.cells[platform] = result
+
+
+class Compatibility:
+    """Collects rows while tests run."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.everything = True
+
+    def pytest_deselected(self) -> None:
+        """Some tests were not chosen."""
+        self.everything = False
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item):
+        """Note what became of a test, and of the features it shows."""
+        report = (yield).get_result()
+        if report.skipped or not (report.failed or report.when == "call"):
+            return
+        for mark in item.iter_markers("feature"):
+            name, outcome = mark.args[0], mark.kwargs.get("outcome", "works")
+            row = self.rows.setdefault(name, Row(*place_of(item)))
+            row.add(platform_of(item), "FAILS" if report.failed else outcome)
+
+
+def place_of(item: pytest.Item) -> tuple[str, str]:
+    """Section (the first line of the file's docstring) and path from the root of a test."""
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    first = (module.obj.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return first, Path(item.path).relative_to(ROOT).as_posix()
+
+
+def platform_of(item: pytest.Item) -> str:
+    """The test's parameter `platform`."""
+    return str(item.callspec.params["platform"])  # type: ignore[attr-defined]
+
+
+def table_of(rows: dict[str, Row], columns: tuple[str, ...] = COLUMNS) -> str:
+    """Markdown: one table a section."""
+    lines: list[str] = []
+    section = None
+    for name, row in rows.items():
+        if row.section != section:
+            section = row.section
+            lines += ["", f"### {section}", "", f"| [tests](../{row.file}) | {' | '.join(columns)} |"]
+            lines.append("|---" * (len(columns) + 1) + "|")
+        lines.append(f"| {name} | {' | '.join(row.cells.get(column, NOT_RUN) for column in columns)} |")
+    return "\n".join(lines[1:])
+
+
+def read_table(text: str) -> dict[str, Row]:
+    """Rows of a page that `table_of` wrote into, by feature."""
+    found: dict[str, Row] = {}
+    columns: list[str] = []
+    section = file = ""
+    for line in text.partition(BEGIN)[2].partition(END)[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("### "):
+            section = line[4:]
+        elif line.startswith("| [tests]"):
+            columns, file = cells[1:], cells[0].partition("(../")[2].rstrip(")")
+        elif line.startswith("| "):
+            ran = {column: cell for column, cell in zip(columns, cells[1:]) if cell != NOT_RUN}
+            found[cells[0]] = Row(section, file, ran)
+    return found
+
+
+def differences(rows: dict[str, Row], page: str) -> list[str]:
+    """Where a page disagrees with the tests that ran; what didn't run is not compared."""
+    written = read_table(page)
+    return [
+        f"{name} on {platform}: the page has {there}, the test {result}"
+        for name, row in rows.items()
+        for platform, result in row.cells.items()
+        if (there := written.get(name, Row("", "")).cells.get(platform, NOT_RUN)) != result
+    ]
+
+
+def merged(rows: dict[str, Row], before: dict[str, Row]) -> dict[str, Row]:
+    """The rows of an earlier page with what a run of some of the tests found."""
+    found = dict(before)
+    for name, row in rows.items():
+        old = before.get(name, Row("", "")).cells
+        found[name] = Row(row.section, row.file, {**old, **row.cells})
+    order = list(dict.fromkeys(row.section for row in found.values()))
+    return dict(sorted(found.items(), key=lambda item: order.index(item[1].section)))
+
+
+def write_table(rows: dict[str, Row], path: Path, everything: bool) -> None:
+    """Replace what stands between the marks, or, after a run of some of the tests, those cells of it."""
+    text = path.read_text()
+    before, mark, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    assert mark, f"{path} lacks the line {BEGIN}"
+    chosen = rows if everything else merged(rows, read_table(text))
+    path.write_text(f"{before}{BEGIN}\n\n{table_of(chosen)}\n\n{END}{after}")
+
+
+def features_of(items: list[pytest.Item]) -> set[str]:
+    """Features that tests were collected for."""
+    return {mark.args[0] for item in items for mark in item.iter_markers("feature")}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes the page."""
+    parser.addoption("--compatibility", metavar="PAGE", help="write the table of platforms into this page")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker, and the collector."""
+    config.addinivalue_line(
+        "markers",
+        "feature(name, outcome='works'): a row of docs/compatibility.md; outcome: works, refused, warned",
+    )
+    config.pluginmanager.register(Compatibility(), "compatibility-collector")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse marks that would be lost."""
+    for item in items:
+        for mark in item.iter_markers("feature"):
+            if mark.kwargs.get("outcome", "works") not in OUTCOMES or "platform" not in getattr(
+                getattr(item, "callspec", None), "params", {}
+            ):
+                raise pytest.UsageError(
+                    f"{item.nodeid}: `feature` needs a parameter `platform` and a known outcome"
+                )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the page if asked to."""
+    page = session.config.getoption("--compatibility")
+    collector = session.config.pluginmanager.get_plugin("compatibility-collector")
+    if page and collector is not None:
+        write_table(collector.rows, Path(page), collector.everything)

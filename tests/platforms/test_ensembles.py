@@ -1,0 +1,163 @@
+"""Barostats, thermostats and momentum"""
+
+import csv
+import warnings
+
+import numpy as np
+import openmm
+import pytest
+from openmm import app, unit
+
+from openmm_unisim import JumpWarning, UniSimIntegrator
+from tests.platforms.systems import Setup, dipeptide, energy_of, jumps
+from tests.plugin.boxes import water_box
+from tests.plugin.systems import free_atoms, jumper, positions_of, random_positions, velocities_of
+
+HIGH = 20000.0  # bar: almost every move that shrinks the box is accepted
+BAROSTATS = {
+    "MonteCarloBarostat": lambda f: openmm.MonteCarloBarostat(HIGH, 300.0, f),
+    "MonteCarloAnisotropicBarostat": lambda f: openmm.MonteCarloAnisotropicBarostat(
+        openmm.Vec3(HIGH, HIGH, HIGH), 300.0, True, True, True, f
+    ),
+    "MonteCarloFlexibleBarostat": lambda f: openmm.MonteCarloFlexibleBarostat(HIGH, 300.0, f),
+    "MonteCarloMembraneBarostat": lambda f: openmm.MonteCarloMembraneBarostat(
+        HIGH,
+        0.0,
+        300.0,
+        openmm.MonteCarloMembraneBarostat.XYIsotropic,
+        openmm.MonteCarloMembraneBarostat.ZFree,
+        f,
+    ),
+}
+
+
+def pressed(name: str, frequency: int) -> Setup:
+    """A small box of four-site water with a solute, and a barostat."""
+    box = water_box()
+    barostat = BAROSTATS[name](frequency)
+    barostat.setRandomNumberSeed(5)
+    box.system.addForce(barostat)
+    return Setup(box.topology, box.system, box.positions, box.solute)
+
+
+def volumes(simulation: app.Simulation, number: int) -> list[float]:
+    """After each of some jumps, nm^3."""
+    found = []
+    for _ in range(number):
+        simulation.step(1)
+        found.append(simulation.context.getState().getPeriodicBoxVolume()._value)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=pytest.mark.feature(f"`{k}`, once a jump")) for k in BAROSTATS]
+)
+def test_a_barostat_acts_once_a_jump(toys, platform: str, name: str) -> None:
+    """With a frequency of 2, in every second jump; molecules stay whole."""
+    setup = pressed(name, 2)
+    simulation, integrator = jumps(setup, platform, toys["shift"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", JumpWarning)
+        first = simulation.context.getState().getPeriodicBoxVolume()._value
+        found = np.array([first, *volumes(simulation, 8)])
+    changed = np.flatnonzero(np.diff(found) != 0.0) + 1  # jumps from 1
+    assert len(changed) > 0 and (changed % 2 == 0).all(), found
+    assert np.isfinite(energy_of(simulation)) and integrator.getNumAccepted() == 8
+    water = np.setdiff1d(np.arange(len(setup.positions)), setup.solute).reshape(-1, 4)
+    positions = positions_of(simulation)
+    assert (
+        np.abs(np.linalg.norm(positions[water[:, 1]] - positions[water[:, 0]], axis=1) - 0.09572).max() < 1e-4
+    )
+
+
+@pytest.mark.feature("a barostat's frequency other than 1", outcome="warned")
+def test_a_barostat_that_acts_seldom_is_told_of(toys, platform: str) -> None:
+    simulation, integrator = jumps(pressed("MonteCarloBarostat", 25), platform, toys["shift"])
+    with pytest.warns(
+        JumpWarning, match="MonteCarloBarostat acts once in 25 steps, and a step is a jump of 1 ps"
+    ):
+        simulation.step(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", JumpWarning)
+        simulation.step(1)
+    assert len(integrator.getNotices()) == 1
+
+
+@pytest.mark.feature("barostats with Metropolis acceptance", outcome="refused")
+@pytest.mark.parametrize("name", BAROSTATS)
+def test_barostats_with_metropolis(toys, platform: str, name: str) -> None:
+    topology, system = free_atoms(3)
+    system.setDefaultPeriodicBoxVectors(*(np.eye(3) * 2.0))
+    force = openmm.NonbondedForce()
+    force.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
+    force.setCutoffDistance(0.5)
+    for _ in range(3):
+        force.addParticle(0.0, 0.1, 0.0)
+    system.addForce(force)
+    system.addForce(BAROSTATS[name](1))
+    with pytest.raises(openmm.OpenMMException, match=f"at constant volume only, but the System has a {name}"):
+        jumper(
+            toys["ou"], topology, system, random_positions(3), platform,
+            acceptanceMode=UniSimIntegrator.MetropolisHastings,
+        )  # fmt: skip
+
+
+@pytest.mark.feature("`AndersenThermostat`, once a jump")
+def test_andersen_thermostat(toys, platform: str) -> None:
+    """At 0 K it stops every particle it meets, once a jump."""
+    topology, system = free_atoms(4)
+    thermostat = openmm.AndersenThermostat(0.0, 1e9)
+    thermostat.setRandomNumberSeed(3)
+    system.addForce(thermostat)
+    simulation, integrator = jumper(toys["ou"], topology, system, random_positions(4), platform)
+    integrator.setRandomizesVelocities(False)
+    simulation.context.setVelocities(np.ones((4, 3)))
+    simulation.step(1)
+    assert np.array_equal(velocities_of(simulation), np.zeros((4, 3)))
+
+
+@pytest.mark.feature("`CMMotionRemover`")
+def test_no_drift_of_the_centre_of_mass(platform: str) -> None:
+    setup = dipeptide()
+    assert any(isinstance(force, openmm.CMMotionRemover) for force in setup.system.getForces())
+    simulation, _ = jumps(setup, platform)
+    simulation.step(1)
+    masses = np.array([setup.system.getParticleMass(k)._value for k in setup.solute])
+    velocities = velocities_of(simulation)
+    assert np.abs(masses @ velocities).max() < 1e-3 and np.abs(velocities).max() > 0.1
+
+
+@pytest.mark.feature("`StateDataReporter`, `computeSystemTemperature()`")
+def test_temperatures_agree(toys, platform: str, tmp_path) -> None:
+    """OpenMM's own formula, the integrator's, and the bath's within five standard errors."""
+    topology, system = free_atoms(400)
+    for first in range(0, 400, 4):
+        system.addConstraint(first, first + 1, 0.1)
+    system.setParticleMass(399, 0.0)
+    system.addForce(openmm.CMMotionRemover())
+    start = random_positions(400)
+    start[1::4] = start[::4] + np.array([0.1, 0, 0])
+    simulation, integrator = jumper(toys["ou"], topology, system, start, platform, particles=range(399))
+    log = tmp_path / "log.csv"
+    what = dict(step=True, time=True, temperature=True, potentialEnergy=True, kineticEnergy=True, speed=True)
+    simulation.reporters.append(app.StateDataReporter(str(log), 1, **what))
+    simulation.step(2)
+    found = integrator.computeSystemTemperature().value_in_unit(unit.kelvin)
+    kinetic = simulation.context.getState(energy=True).getKineticEnergy()
+    degrees = 3 * 399 - 100 - 3
+    assert found == pytest.approx((2 * kinetic / degrees / unit.MOLAR_GAS_CONSTANT_R)._value, rel=1e-4)
+    rows = list(csv.DictReader(log.open()))
+    assert float(rows[-1]["Temperature (K)"]) == pytest.approx(found, rel=1e-4)
+    assert [float(row["Time (ps)"]) for row in rows] == pytest.approx([1.0, 2.0])
+    assert found == pytest.approx(300.0, rel=5 * np.sqrt(2 / degrees))
+
+
+@pytest.mark.feature("`setVelocitiesToTemperature`, velocities kept (`setRandomizesVelocities(False)`)")
+def test_velocities_that_are_the_users(toys, platform: str) -> None:
+    topology, system = free_atoms(50)
+    simulation, integrator = jumper(toys["ou"], topology, system, random_positions(50), platform)
+    integrator.setRandomizesVelocities(False)
+    simulation.context.setVelocitiesToTemperature(300.0, 3)
+    before = velocities_of(simulation)
+    simulation.step(2)
+    assert np.array_equal(velocities_of(simulation), before)

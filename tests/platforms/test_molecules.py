@@ -1,0 +1,134 @@
+"""Several molecules, chains and subsets"""
+
+import numpy as np
+import pytest
+from openmm import app, unit
+
+from openmm_unisim import ConfigError, ModelDomainError, UniSimIntegrator, UnknownElementError
+from openmm_unisim.system import create_system
+from tests.platforms.systems import (
+    Setup,
+    bond_lengths,
+    check_molecule,
+    dipeptide,
+    jumps,
+    solution,
+    two_dipeptides,
+)
+from tests.plugin.systems import free_atoms, jumper, positions_of, random_positions, tolerance
+
+
+@pytest.mark.feature("several chains, all jump")
+def test_several_chains(platform: str) -> None:
+    setup = two_dipeptides()
+    assert setup.topology.getNumChains() == 2
+    simulation, integrator = jumps(setup, platform)
+    simulation.step(1)
+    check_molecule(setup, simulation)
+    moved = np.abs(positions_of(simulation) - setup.positions).max(axis=1).reshape(2, -1)
+    assert (moved.max(axis=1) > 0.01).all() and integrator.getNumAccepted() == 1
+
+
+@pytest.mark.feature("one of several molecules jumps (`particles`)")
+def test_one_of_several(platform: str) -> None:
+    """The second one, whose jump is that of a lone molecule at the same place."""
+    both = two_dipeptides()
+    second = list(range(22, 44))
+    simulation, integrator = jumps(both, platform, particles=second)
+    before = positions_of(simulation)
+    simulation.step(1)
+    found = positions_of(simulation)
+    assert np.array_equal(found[:22], before[:22]) and integrator.getParticles() == tuple(second)
+    lone = dipeptide("vacuum")
+    alone, _ = jumps(Setup(lone.topology, lone.system, both.positions[second], lone.solute), platform)
+    alone.step(1)
+    assert np.abs(found[second] - before[second]).max() > 0.01
+    # constraints aside the jump is a function of the molecule's positions and the noise alone
+    assert np.abs(positions_of(alone) - found[second]).max() < 10 * tolerance(platform)
+
+
+@pytest.mark.feature("`particles` in another order than the System's")
+def test_another_order(toys, platform: str) -> None:
+    """Noise belongs to the place in `particles`."""
+    start = random_positions(4)
+    order = [2, 0, 3, 1]
+    ends = []
+    for particles, places in ((None, start), (order, start)):
+        topology, system = free_atoms(4)
+        given = places if particles is None else places[np.argsort(order)]
+        simulation, _ = jumper(toys["ou"], topology, system, given, platform, particles=particles)
+        simulation.step(1)
+        ends.append(positions_of(simulation))
+    assert np.abs(ends[1][order] - ends[0]).max() < tolerance(platform)
+
+
+@pytest.mark.feature("part of a molecule as `particles`", outcome="refused")
+def test_part_of_a_molecule(platform: str) -> None:
+    with pytest.raises(ConfigError, match="cuts the bond between atom"):
+        jumps(dipeptide(), platform, particles=range(10))
+
+
+@pytest.mark.feature("water among the atoms that jump", outcome="refused")
+def test_water_without_particles(platform: str) -> None:
+    setup = solution()
+    with pytest.raises(
+        ModelDomainError, match="water molecules, and this model was made for molecules without"
+    ):
+        jumps(
+            Setup(setup.topology, setup.system, setup.positions, list(range(len(setup.positions)))), platform
+        )
+
+
+@pytest.mark.feature("an element that the model doesn't know", outcome="refused")
+def test_unknown_element(toys, platform: str) -> None:
+    topology, system = free_atoms(3, symbol="Na")
+    with pytest.raises(UnknownElementError, match="has element Na, which this model does not know"):
+        jumper(toys["ou"], topology, system, random_positions(3), platform)
+
+
+@pytest.mark.feature("a temperature outside the model's range", outcome="refused")
+def test_temperature(platform: str) -> None:
+    setup = dipeptide()
+    simulation, integrator = jumps(setup, platform)
+    with pytest.raises(ModelDomainError, match="Temperature 900 K is outside"):
+        integrator.setTemperature(900 * unit.kelvin)
+    with pytest.raises(ModelDomainError, match="Temperature 900 K is outside"):
+        UniSimIntegrator("ala2", setup.topology, 900 * unit.kelvin)
+    simulation.step(1)
+    check_molecule(setup, simulation)
+
+
+@pytest.mark.feature("hydrogen mass repartitioning, any masses in free jumps")
+def test_masses(platform: str) -> None:
+    """Masses concern velocities only: positions after a jump are the same, temperatures right."""
+    setup = dipeptide()
+    molecule_system = create_system(_molecule(), "obc2", hydrogen_mass=1.008)
+    ends = []
+    for system in (setup.system, molecule_system):
+        simulation, integrator = jumps(setup, platform, system=system)
+        simulation.step(1)
+        ends.append(positions_of(simulation))
+        kelvin = integrator.computeSystemTemperature().value_in_unit(unit.kelvin)
+        assert kelvin == pytest.approx(300, abs=5 * 300 * np.sqrt(2 / 63))
+    assert np.array_equal(*ends)
+    assert bond_lengths(setup.topology, ends[0]).max() < 0.2
+
+
+def _molecule():
+    from openmm_unisim.system import load_molecule
+
+    return load_molecule("ACE-ALA-NME")
+
+
+@pytest.mark.feature("a Topology and a System of different sizes", outcome="refused")
+def test_another_topology(toys, platform: str) -> None:
+    _, system = free_atoms(4)
+    topology = app.Topology()
+    residue = topology.addResidue("A", topology.addChain())
+    for _ in range(3):
+        topology.addAtom("H", app.Element.getBySymbol("H"), residue)
+    integrator = UniSimIntegrator(toys["ou"], topology, 300)
+    from tests.plugin.systems import make_context
+
+    with pytest.raises(Exception, match="3 atomic numbers are set for 4 jumping particles"):
+        make_context(system, integrator, platform)
