@@ -197,7 +197,9 @@ def test_frames_and_rows_that_differ_are_said(tmp_path):
 @pytest.mark.parametrize(("table", "command"), [("cycles.csv", "hybrid"), ("moves.csv", "solvent")])
 def test_runs_of_other_commands_are_refused_by_name(tmp_path, table: str, command: str):
     (tmp_path / table).write_text("")
-    with pytest.raises(DataError, match=rf"a run of `openmm-unisim {command}`, which has no report; judge its"):
+    with pytest.raises(
+        DataError, match=rf"a run of `openmm-unisim {command}`, which has no report; judge its"
+    ):
         write_report(tmp_path)
 
 

@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_wrong_checksum_stops_the_loading(tmp_path):
     path = write_toy(tmp_path / "toy.unisim.pt")
     load_model_file(path, sha256=sha256_of_file(path))
-    with pytest.raises(ModelFileError, match="and 0000.* was asked for"):
+    with pytest.raises(ModelFileError, match=r"and 0000.* was asked for"):
         load_model_file(path, sha256="0" * 64)
     path.with_name(path.name + ".sha256").write_text("0" * 64 + "  toy.unisim.pt\n")
     with pytest.raises(ModelFileError, match="fetch or export both again"):
