@@ -48,6 +48,7 @@ def main() -> int:
             run_batch(record, kind, done, min(BATCH, arguments.cases - done), arguments)
             record["cases"] = sum(entry["cases"] for entry in record["kinds"].values())
             record["provenance"] = provenance(seed=arguments.seed)
+            record["kinds"][kind]["commit"] = record["provenance"]["commit"]
             output.write_text(json.dumps(record, indent=1) + "\n")
         print(kind, record["kinds"][kind], flush=True)
     return 1 if record["findings"] else 0
