@@ -70,7 +70,9 @@ def test_a_barostat_acts_once_a_jump(toys, platform: str, name: str) -> None:
     changed = np.flatnonzero(np.diff(found) != 0.0) + 1  # jumps from 1
     assert len(changed) > 0 and (changed % 2 == 0).all(), found
     assert np.isfinite(energy_of(simulation)) and integrator.getNumAccepted() == 8
-    water = [[atom.index for atom in r.atoms()][:2] for r in setup.topology.residues() if r.name == "HOH"]
+    water = np.array(
+        [[atom.index for atom in r.atoms()][:2] for r in setup.topology.residues() if r.name == "HOH"]
+    )
     positions = positions_of(simulation)
     assert (
         np.abs(np.linalg.norm(positions[water[:, 1]] - positions[water[:, 0]], axis=1) - 0.09572).max() < 1e-4
