@@ -60,5 +60,5 @@ def test_a_file_that_ends_early(keep: float, tmp_path: Path) -> None:
     path = write_toy(tmp_path / "toy.unisim.pt")
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep < 1 else int(keep)])
-    with pytest.raises(openmm.OpenMMException, match="is damaged|can't be read"):
+    with pytest.raises(openmm.OpenMMException, match=r"is damaged|can't be read"):
         load(path)
