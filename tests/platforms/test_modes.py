@@ -24,6 +24,7 @@ from tests.conditioned_models import write_tiny_live_model
 from tests.platforms.systems import MODEL, check_molecule, dipeptide, jumps, solution
 from tests.plugin.systems import can_minimize, make_platform, positions_of, tolerance
 
+SINGLE = 1e-4  # nm; how far forces in single precision may lead a jump elsewhere
 METROPOLIS = UniSimIntegrator.MetropolisHastings
 
 
@@ -53,11 +54,12 @@ def guided(live: Path, source: str, platform: str) -> np.ndarray:
     [pytest.param(name, marks=pytest.mark.feature(f"guidance, `{name}`")) for name in GUIDANCE_SOURCES],
 )
 def test_guidance(live: Path, platform: str, source: str) -> None:
-    """The jump is Reference's, up to the precision of the guiding forces."""
+    """The jump is Reference's, up to the precision of the guiding forces, which is single on CPU, too."""
     found = guided(live, source, platform)
-    assert np.abs(found - guided(live, source, "Reference")).max() < 10 * tolerance(platform)
+    change = np.abs(found - guided(live, source, "Reference")).max()
+    assert change < (1e-6 if source in ("none", "learned") and platform == "CPU" else SINGLE)
     if source in ("openmm", "openmm+residual"):
-        assert np.abs(found - guided(live, "none", platform)).max() > 100 * tolerance(platform)
+        assert np.abs(found - guided(live, "none", "Reference")).max() > 5 * SINGLE
 
 
 @pytest.mark.feature("exact sampling: `MetropolisHastings` in batches of proposals")
