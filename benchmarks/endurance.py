@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/endurance.py [--toy-jumps 100000] [--jumps 10000] [--model ala2]
 
-Three runs in this process, on the Reference platform: the Ornstein-Uhlenbeck toy of the tests (3 atoms), whose jump costs
+Three runs in this process, on Reference: the Ornstein-Uhlenbeck toy of the tests (3 atoms), whose jump costs
 little but what surrounds it; alanine dipeptide with a shipped model; and many Contexts made and dropped. After each of
 100 equal parts: resident memory, jumps a second of processor time and of wall time, open files and threads. The first
 tenth of a run is its warm-up: growth is from the end of that to the end of the run, speed that of the second tenth and
