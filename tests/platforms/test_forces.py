@@ -161,7 +161,9 @@ def test_forces_of_ones_own(platform: str) -> None:
 @pytest.mark.slow
 @pytest.mark.feature("AMOEBA (polarizable multipoles)")
 def test_amoeba(platform: str) -> None:
-    """Free jumps of a System that is polarizable."""
+    """Jumps of a System that is polarizable."""
+    if platform.startswith("OpenCL"):
+        pytest.skip("AMOEBA's kernels end the process with a segmentation fault on PoCL 3.1")
     setup = dipeptide()
     system = app.ForceField("amoeba2018.xml").createSystem(setup.topology)
     try:
