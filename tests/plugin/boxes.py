@@ -46,7 +46,9 @@ def water_box(n_side: int = 4, constrain_solute: bool = False) -> Box:
         if molecule == len(lattice) // 2:
             for copy in range(N_COPIES):
                 solutes.append(_add_solute(topology, chain, system, force, bonds, constrain_solute))
-                positions += [(0.09 * k - 0.2, SPACING * copy, 0.01 * k) for k in range(N_SOLUTE)]
+                # not half a box apart, where rounding would decide which image is the nearest
+                y = 0.97 * SPACING * copy
+                positions += [(0.09 * k - 0.2, y, 0.01 * k) for k in range(N_SOLUTE)]
                 molecules += [len(lattice) + copy] * N_SOLUTE
         positions += _add_water(topology, chain, system, force, centre)
         molecules += [molecule] * 4

@@ -7,6 +7,7 @@ import openmm
 import pytest
 
 from openmm_unisim import ModelDomainError, ModelFileError, UniSimIntegrator, UnknownElementError, load_plugin
+from openmm_unisim.provenance import sha256_of_file
 from openmm_unisim.simulation.chain import JumpChain
 from openmm_unisim.simulation.reference import ReferenceJump
 from openmm_unisim.system import create_system, load_molecule
@@ -85,7 +86,7 @@ def test_what_the_package_does_not_offer(containers, molecule) -> None:
 def test_packages_that_cannot_run_here(containers, tmp_path, changes, message) -> None:
     path = rewritten(containers["package"], tmp_path / "other.unisim.pt2", changes)
     with pytest.raises(openmm.OpenMMException, match=re.escape(message)) as error:
-        load_plugin().UniSimIntegrator(str(path), 300.0)
+        load_plugin().UniSimIntegrator(str(path), 300.0, 0, sha256_of_file(path))
     assert "\n" not in str(error.value)
 
 
@@ -96,7 +97,7 @@ def test_truncated_and_renamed_files(containers, molecule, tmp_path) -> None:
         with pytest.raises(ModelFileError):
             UniSimIntegrator(tmp_path / name, molecule.topology, 300)
         with pytest.raises(openmm.OpenMMException, match=r"^Model file .*(damaged|suffix)"):
-            load_plugin().UniSimIntegrator(str(tmp_path / name), 300.0)
+            load_plugin().UniSimIntegrator(str(tmp_path / name), 300.0, 0, sha256_of_file(tmp_path / name))
 
 
 def test_nothing_is_left_on_disk(containers, tmp_path, monkeypatch) -> None:
