@@ -101,13 +101,13 @@ def read_table(text: str) -> dict[str, Row]:
 
 
 def differences(rows: dict[str, Row], page: str) -> list[str]:
-    """Where a page disagrees with the tests that ran; what didn't run is not compared."""
+    """Where a page disagrees with the tests that ran; what didn't run, or the page lacks yet, isn't compared."""
     written = read_table(page)
     return [
         f"{name} on {platform}: the page has {there}, the test {result}"
         for name, row in rows.items()
         for platform, result in row.cells.items()
-        if (there := written.get(name, Row("", "")).cells.get(platform, NOT_RUN)) != result
+        if (there := written.get(name, Row("", "")).cells.get(platform, NOT_RUN)) not in (NOT_RUN, result)
     ]
 
 
