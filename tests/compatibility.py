@@ -123,12 +123,12 @@ def merged(rows: dict[str, Row], before: dict[str, Row]) -> dict[str, Row]:
 
 def write_table(rows: dict[str, Row], path: Path, everything: bool) -> None:
     """Replace what stands between the marks, or, after a run of some of the tests, those cells of it."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     before, mark, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     assert mark, f"{path} lacks the line {BEGIN}"
     chosen = rows if everything else merged(rows, read_table(text))
-    path.write_text(f"{before}{BEGIN}\n\n{table_of(chosen)}\n\n{END}{after}")
+    path.write_text(f"{before}{BEGIN}\n\n{table_of(chosen)}\n\n{END}{after}", encoding="utf-8")
 
 
 def features_of(items: list[pytest.Item]) -> set[str]:

@@ -12,7 +12,7 @@ def test_the_page_agrees_with_this_run(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--compatibility"):
         pytest.skip("the page is written by this run")
     collector = request.config.pluginmanager.get_plugin("compatibility-collector")
-    wrong = differences(collector.rows, PAGE.read_text())
+    wrong = differences(collector.rows, PAGE.read_text(encoding="utf-8"))
     assert not wrong, "\n".join(
         ["run pytest tests/platforms -m '' --compatibility docs/compatibility.md", *wrong]
     )
