@@ -173,7 +173,7 @@ def test_another_run_in_the_folder_is_refused(models, tmp_path):
         ("interval", {"interval": 2}),
         ("refine", {"refine": True}),
     ):
-        with pytest.raises(CheckpointError, match=f"another {name}:"):
+        with pytest.raises(CheckpointError, match=rf"own \(.*{name}"):
             run_replicas(settings_for(models["gentle"], tmp_path / "run", jumps=4, **changes))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("")
