@@ -158,12 +158,12 @@ class CMakeBuild(build_ext):
         """Record what the libraries were built against, for the check at import."""
         info = {name: wheel["version"] for name, wheel in wheels.items()}
         info["python"] = ".".join(map(str, sys.version_info[:3]))
-        (package / "lib" / "build_info.json").write_text(json.dumps(info, indent=1) + "\n")
+        (package / "lib" / "build_info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
 
 
 def read_version() -> str:
     """``__version__`` of the package, read as text."""
-    text = (ROOT / "openmm_unisim" / "__init__.py").read_text()
+    text = (ROOT / "openmm_unisim" / "__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
     if match is None:
         fail("openmm_unisim/__init__.py holds no __version__.")
@@ -178,7 +178,9 @@ def main() -> None:
         name="openmm-unisim",
         version=read_version(),
         description="Time-coarsened molecular dynamics for OpenMM with learned UniSim jumps",
-        long_description=(ROOT / "README.md").read_text() if (ROOT / "README.md").is_file() else "",
+        long_description=(ROOT / "README.md").read_text(encoding="utf-8")
+        if (ROOT / "README.md").is_file()
+        else "",
         long_description_content_type="text/markdown",
         license="MIT",
         python_requires=">=3.11",

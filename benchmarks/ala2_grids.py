@@ -143,7 +143,7 @@ def main() -> None:
             flush=True,
         )
         if arguments.json:
-            arguments.json.write_text(json.dumps(jsonable(results), indent=1))
+            arguments.json.write_text(json.dumps(jsonable(results), indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def main() -> None:
         results["scales"].append(guided(arguments.model, scale, starts, arguments, topology, target))
         show(f"guidance_scale {scale:g}", results["scales"][-1])
         if arguments.json:
-            arguments.json.write_text(json.dumps(jsonable(results), indent=1))
+            arguments.json.write_text(json.dumps(jsonable(results), indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

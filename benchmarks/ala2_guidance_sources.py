@@ -215,7 +215,7 @@ def main() -> None:
 
     def save() -> None:
         if arguments.json:
-            arguments.json.write_text(json.dumps(jsonable(results), indent=1))
+            arguments.json.write_text(json.dumps(jsonable(results), indent=1), encoding="utf-8")
 
     with tempfile.TemporaryDirectory() as folder:
         for task in tasks(arguments, Path(folder), topology):

@@ -213,7 +213,7 @@ def main() -> None:
         return
     record["provenance"] = provenance(seed=1)
     path = arguments.json or RESULTS / f"ala2_sensitivity_{arguments.command}.json"
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def main() -> None:
     torch.set_num_threads(1)
     figures = measure(arguments)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     platform, md = figures["fastest_platform"], figures["md"]
     milliseconds = 1000 * figures["jumps"][platform]["seconds_per_jump_median"]
     print(f"{figures['molecule']}, {figures['atoms']} atoms, lag {figures['model']['lag_time_ps']:g} ps")

@@ -133,7 +133,7 @@ def main() -> None:
         for name, entry in figures[f"step, {copies} copies"].items():
             print(f"{copies:3d} {name:24s} {entry['milliseconds']:8.3f} ms {entry['times_faster']:6.2f} x")
     record = {"figures": figures, "provenance": provenance(seed=0, torch_threads=torch.get_num_threads())}
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(arguments.output)
 
 

@@ -34,7 +34,7 @@ PAGE = resource.getpagesize()
 
 def resident_memory() -> int:
     """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * PAGE
 
 
 def toy_simulation() -> app.Simulation:
@@ -44,9 +44,8 @@ def toy_simulation() -> app.Simulation:
 
     with tempfile.TemporaryDirectory() as folder:
         topology, system = free_atoms(3)
-        return jumper(write_toy(Path(folder) / "ou.unisim.pt", "ou"), topology, system, random_positions(3))[
-            0
-        ]
+        model = write_toy(Path(folder) / "ou.unisim.pt", "ou")
+        return jumper(model, topology, system, random_positions(3))[0]
 
 
 def real_simulation(model: str) -> app.Simulation:

@@ -152,9 +152,9 @@ def main() -> None:
     )
     given = parser.parse_args()
     if given.batches:
-        known = json.loads(given.json.read_text())
+        known = json.loads(given.json.read_text(encoding="utf-8"))
         known["batches"] = {"rows": batches("ala2"), "provenance": provenance()}
-        given.json.write_text(json.dumps(jsonable(known), indent=1) + "\n")
+        given.json.write_text(json.dumps(jsonable(known), indent=1) + "\n", encoding="utf-8")
         return
     starts = Starts(given.jumps, given.spacing_ps)
     rows, chances = [], {}
@@ -179,7 +179,7 @@ def main() -> None:
             if (asked["substeps"], asked["grid_power"]) == (20, 2.5):
                 key = f"{asked['covariance']}, force means {asked['force_means']:g} nm"
                 record["accept_all_energy_above_md_kT"][key] = kept_energies(starts, model, 200)
-            given.json.write_text(json.dumps(jsonable(record), indent=1) + "\n")
+            given.json.write_text(json.dumps(jsonable(record), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

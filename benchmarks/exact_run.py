@@ -35,7 +35,7 @@ Series = dict[str, NDArray[np.float64]]
 def series_of(folder: Path) -> Series:
     """phi, psi (degrees), lengths of bonds (nm) and energy (kJ/mol) after each cycle, the beginning left out."""
     run = mdtraj.load(str(folder / "trajectory.xtc"), top=str(folder / "topology.pdb"))
-    with open(folder / "cycles.csv", newline="") as stream:
+    with open(folder / "cycles.csv", encoding="utf-8", newline="") as stream:
         energy = np.array([float(row["potential_energy_kj_mol"]) for row in csv.DictReader(stream)])
     count = min(len(run), len(energy))  # a run that is going on may have a frame more
     angles = backbone_torsions(run.xyz[:count], run.topology)[0]
@@ -56,7 +56,7 @@ def alpha_of(psi: NDArray[np.float64]) -> dict[str, float]:
 
 def cost_of(folder: Path, series: Series) -> dict[str, Any]:
     """How much was sampled in how much processor time."""
-    record = json.loads((folder / "run.json").read_text())["cycles"]
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))["cycles"]
     seconds = record["cpu_s"] * (1.0 - BURN) * len(series["psi"]) / max(1.0, (1.0 - BURN) * record["done"])
     passages = {name: crossings(series[name], cores) for name, cores in CORES.items()}
     alpha = alpha_of(series["psi"])
@@ -126,7 +126,7 @@ def main() -> None:
         print(f"{name} against 300 ns: p {result['tests_against_300_ns'][name]['p_value']:.3f}")
     print(result["summary"], result["standard_errors_apart"])
     if arguments.json:
-        arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def main() -> None:
         show(name, entry)
     record = {"figures": figures, "provenance": provenance(seed=1, torch_threads=torch.get_num_threads())}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(arguments.output)
 
 

@@ -172,7 +172,7 @@ def main() -> None:
         "settings": {"jumps": arguments.jumps, "block": BLOCK},
         "provenance": provenance(seed=5, torch_threads=1),
     }  # fmt: skip
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(arguments.output)
 
 

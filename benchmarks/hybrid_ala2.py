@@ -235,7 +235,7 @@ def main() -> None:
     for name, value in result["standard_errors_apart"].items():
         print(f"{name}: {value:+.1f} standard errors")
     if arguments.json:
-        arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

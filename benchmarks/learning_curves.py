@@ -37,7 +37,7 @@ def read_curve(path: Path, figures: list[str]) -> Curve:
     """
     log = path / "log.jsonl" if path.is_dir() else path
     try:
-        entries = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(f"'{log}' can't be read as a training log ({error}); give a run's folder.") from error
     kept = {entry["step"]: entry for entry in entries if figures[0] in entry}
@@ -185,7 +185,7 @@ def main() -> None:
                 [named_run(run) for run in arguments.runs], arguments.figures, arguments.title
             )
         else:
-            record = json.loads(arguments.kept.read_text())
+            record = json.loads(arguments.kept.read_text(encoding="utf-8"))
         curves = {
             name: {key: [math.nan if v is None else v for v in values] for key, values in curve.items()}
             for name, curve in record["curves"].items()
@@ -194,7 +194,7 @@ def main() -> None:
     except UniSimError as error:
         parser.exit(2, f"Error: {error}\n")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        arguments.json.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if arguments.svg is not None:
         arguments.svg.parent.mkdir(parents=True, exist_ok=True)
         arguments.svg.write_text(picture, encoding="utf-8")

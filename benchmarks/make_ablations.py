@@ -59,7 +59,7 @@ def main() -> None:
     found = variants(base, arguments.steps, arguments.pretrained)
     for name, config in found.items():
         path = arguments.output / f"{name}.json"
-        path.write_text(json.dumps(config.model_dump(exclude_unset=False), indent=1) + "\n")
+        path.write_text(json.dumps(config.model_dump(exclude_unset=False), indent=1) + "\n", encoding="utf-8")
         print(f"openmm-unisim train vector-field {path} --output {arguments.output / name}")
     runs = " ".join(f"{name}={arguments.output / name}" for name in found)
     print(

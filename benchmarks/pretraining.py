@@ -48,7 +48,7 @@ def trained(kind: type[Stage], config: RunConfig, folder: Path) -> dict[str, Any
                 folder.name, entry["step"], f"{entry['loss']:.4f}", entry.get("valid"), flush=True
             )
         )
-    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     record = {key: value for key, value in trainer.record.items() if key not in ("data", "provenance")}
     return {"log": [entry for entry in entries if "valid" in entry], "record": record}
 
@@ -126,7 +126,7 @@ def heads(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def transfer(arguments: argparse.Namespace) -> dict[str, Any]:
     """Validation loss of a vector field, from pretrained and from fresh weights."""
-    record = json.loads((arguments.weights.parent / "record.json").read_text())
+    record = json.loads((arguments.weights.parent / "record.json").read_text(encoding="utf-8"))
     common = VectorFieldConfig(
         model=record["config"]["model"], train_files=sorted(glob.glob(arguments.frames)),
         valid_files=sorted(glob.glob(arguments.valid_frames)), lag_time=arguments.lag, steps=arguments.steps,
@@ -176,7 +176,7 @@ def main() -> None:
     results = QUESTIONS[arguments.question](arguments)
     settings = {key: str(value) for key, value in vars(arguments).items()}
     written = {"settings": settings, "provenance": provenance(seed=arguments.seed), "runs": results}
-    arguments.json.write_text(json.dumps(written, indent=1))
+    arguments.json.write_text(json.dumps(written, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

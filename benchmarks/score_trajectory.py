@@ -168,7 +168,9 @@ def main() -> None:
     if arguments.json is not None:
         files = {str(path): sha256_of_file(path) for path in arguments.trajectory}
         record = {**scores, "provenance": provenance(seed=arguments.seed, trajectories=files)}
-        arguments.json.write_text(json.dumps(jsonable(record), indent=1, allow_nan=False) + "\n")
+        arguments.json.write_text(
+            json.dumps(jsonable(record), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

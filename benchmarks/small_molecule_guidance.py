@@ -185,7 +185,7 @@ def model_file(work: Path, data: Path) -> Path:
     """`unified` with live guidance, its strength calibrated for the pocket; made once."""
     path, xml = work / "unified.unisim.pt", work / "pocket.xml"
     if not path.is_file():
-        xml.write_text(openmm.XmlSerializer.serialize(pocket()))
+        xml.write_text(openmm.XmlSerializer.serialize(pocket()), encoding="utf-8")
         plain = work / "plain.unisim.pt"
         export_conditioned(WEIGHTS, plain, source="openmm", lag_time=LAG)
         calibrate_guidance(str(plain), [str(data)], path, force=[xml], name="pocket")
@@ -342,7 +342,7 @@ def main() -> None:
         ),
     }  # fmt: skip
     if arguments.json:
-        arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(jsonable(result), indent=1) + "\n", encoding="utf-8")
     if arguments.figure:
         draw(result, arguments.figure)
 

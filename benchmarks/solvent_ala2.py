@@ -68,13 +68,13 @@ def main() -> None:
         if sum(row["passed"] for row in measure.rows) > 1:  # of one jump there is no error
             write(measure.rows, solution, arguments, protocols)
     write(measure.rows, solution, arguments, protocols)
-    print(table(json.loads(arguments.output.read_text())))
+    print(table(json.loads(arguments.output.read_text(encoding="utf-8"))))
 
 
 def write(rows: list[dict[str, Any]], solution: Solution, arguments: Any, protocols: dict[str, Any]) -> None:
     """The results so far."""
     record = summary(rows, solution, arguments.edge, protocols)
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def parsed(name: str) -> SwitchingProtocol:
@@ -116,7 +116,9 @@ class Measurement:
     ):
         self.file = folder / "rows.jsonl"
         self.rows = (
-            [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.is_file() else []
+            [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+            if self.file.is_file()
+            else []
         )
         self._solute = Solute(solution.topology, solution.system, solution.particles)
         self._jump = SoluteJump("ala2", self._solute, TEMPERATURE, 1, exact=True)
@@ -152,7 +154,7 @@ class Measurement:
             context.setVelocities(before.velocities)
         row["cpu_s"] = time.process_time() - cpu
         self.rows.append(row)
-        with open(self.file, "a") as stream:
+        with open(self.file, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
     def _pass_screen(self, before: Snapshot, number: int) -> tuple[int, Any, float]:

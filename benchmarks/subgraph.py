@@ -298,10 +298,14 @@ def main() -> None:
         "run": {"steps": steps, "sha256": sha256_of_file(weights), "model": config.model_dump()},
         "provenance": origin,
     }  # fmt: skip
-    (arguments.output / "subgraph_errors.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (arguments.output / "subgraph_errors.json").write_text(
+        json.dumps(figures, indent=1) + "\n", encoding="utf-8"
+    )
     print(json.dumps(figures, indent=1), flush=True)
     figures = {**cost_table(costs()), "radii_A": [ENVIRONMENT_RADIUS, GRADIENT_RADIUS], "provenance": origin}
-    (arguments.output / "subgraph_costs.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (arguments.output / "subgraph_costs.json").write_text(
+        json.dumps(figures, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def error_table(errors: dict[str, dict[str, Any]]) -> dict[str, Any]:

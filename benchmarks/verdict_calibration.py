@@ -70,7 +70,7 @@ def main() -> None:
             trajectory_sha256=sha256_of_file(arguments.trajectory),
         ),
     }
-    arguments.json.write_text(json.dumps(record, indent=1) + "\n")
+    arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print("\n".join(" | ".join(row) for row in [record["columns"], *rows]))
 
 

@@ -94,7 +94,7 @@ def read_build_info() -> dict[str, str]:
     """Versions that the plugin was built against, or a `PluginError` if it was not built."""
     path = _LIBRARIES / "build_info.json"
     try:
-        info: dict[str, str] = json.loads(path.read_text())
+        info: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PluginError(f"The compiled plugin is absent ({path}); {REBUILD}.") from error
     return info

@@ -53,7 +53,7 @@ def package_versions(names: tuple[str, ...] = ("openmm", "torch", "numpy", "mdtr
 
 def _cpu_name() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     except OSError:

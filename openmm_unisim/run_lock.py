@@ -21,7 +21,7 @@ def hold(folder: Path, name: str = "run.lock") -> Iterator[None]:
     """
     path = folder / name
     try:
-        file = open(path, "a")
+        file = open(path, "a", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"'{path}' can't be written ({error}); choose a writable run folder.") from error
     with file:

@@ -179,7 +179,7 @@ def load_structure(path: Path) -> Molecule:
     """Read a PDB or PDBx/mmCIF file as it is; `check_structure` says whether it can be used."""
     marks = ("_atom_site",) if path.suffix in (".cif", ".mmcif") else ("ATOM", "HETATM")
     try:
-        text = path.read_text(errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise StructureError(f"'{path}' can't be read ({error.strerror}); check its permissions.") from error
     if not any(line.startswith(marks) for line in text.splitlines()):
@@ -346,7 +346,7 @@ def read_force(path: str | Path) -> openmm.Force:
         If the file can't be read or holds no Force.
     """
     try:
-        found = openmm.XmlSerializer.deserialize(Path(path).read_text())
+        found = openmm.XmlSerializer.deserialize(Path(path).read_text(encoding="utf-8"))
     except Exception as error:  # OpenMM's parser and the file system raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StructureError(

@@ -15,7 +15,7 @@ SAID = {
 
 
 def write_pdb(path: Path, topology: app.Topology, positions: np.ndarray) -> Path:
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         app.PDBFile.writeFile(topology, positions * unit.nanometer, file, keepIds=True)
     return path
 

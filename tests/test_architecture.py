@@ -72,7 +72,7 @@ def imports_of(path: Path) -> set[str]:
     )
     package = [part for part in package if part]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -123,7 +123,7 @@ def test_every_folder_has_a_layer() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: module_name(path) or "__init__")
 def test_files_and_functions_are_short(path: Path) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_FILE
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -138,9 +138,21 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: module_name(path) or "__init__")
 def test_no_pickle_and_no_global_seed(path: Path) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for forbidden in ("import pickle", "torch.manual_seed(", "np.random.seed(", "numpy.random.seed("):
         assert forbidden not in text
+
+
+def test_text_files_are_utf8_in_any_locale() -> None:
+    """Some libraries change the process's locale; `ruff` (PLW1514) sees open(), but no method of an unknown type."""
+    root = ROOT.parent
+    for folder in ("openmm_unisim", "tests", "benchmarks", "tools"):
+        for path in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    if node.func.attr in ("read_text", "write_text"):
+                        given = len(node.args) > (node.func.attr == "write_text")
+                        assert given or any(key.arg == "encoding" for key in node.keywords), path
 
 
 def test_importing_the_package_loads_no_training_and_no_plotting() -> None:

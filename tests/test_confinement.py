@@ -12,7 +12,7 @@ HARMLESS = {"torch.jit.is_scripting"}
 
 def torchscript_calls(path: Path) -> set[str]:
     """Functions of torch.jit that a file calls or decorates with."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     names = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
     return {name for name in names if name.startswith("torch.jit.")} - HARMLESS
 
@@ -22,7 +22,9 @@ def test_torch_is_included_by_the_operators_and_by_the_model_and_its_containers(
     assert CPP_SOURCES
     headers = {"UniSimStepArguments.h", "UniSimTorchScope.h"}
     marks = ("#include <torch/", "#include <ATen/", *(f'#include "internal/{name}"' for name in headers))
-    including = [path for path in CPP_SOURCES if any(mark in path.read_text() for mark in marks)]
+    including = [
+        path for path in CPP_SOURCES if any(mark in path.read_text(encoding="utf-8") for mark in marks)
+    ]
     outside = {path.name for path in including if "operators" not in path.parts}
     containers = {"UniSimContainer.h", "UniSimScriptedModel.cpp", "UniSimPackagedModel.cpp"}
     assert outside == {"UniSimModel.cpp"} | containers | headers
@@ -33,13 +35,17 @@ def test_torch_is_included_by_the_operators_and_by_the_model_and_its_containers(
 def test_loops_compiled_for_several_instruction_sets_include_nothing_of_others():
     """What they include must be theirs: an inline function of a library could be kept as its AVX-512 copy."""
     for path in (ROOT / "plugin" / "operators" / "kernels").iterdir():
-        included = {line.split()[1] for line in path.read_text().splitlines() if line.startswith("#include")}
+        included = {
+            line.split()[1]
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.startswith("#include")
+        }
         allowed = {"<cstdint>", "<immintrin.h>"}  # intrinsics are inlined always
         assert all(name.startswith('"') or name in allowed for name in included), path
 
 
 def test_cpp_files_are_short():
-    lengths = {path.name: len(path.read_text().splitlines()) for path in CPP_SOURCES}
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in CPP_SOURCES}
     assert not {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
 
 
@@ -49,7 +55,7 @@ UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "
 def unpickling(path: Path) -> set[str]:
     """What a file imports or calls that would run a pickle."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.split(".")[0] in UNPICKLERS}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -76,9 +82,11 @@ def test_what_unpickles_is_seen(tmp_path):
         "import pickle", "from pickle import loads", "import torch; torch.load('x', weights_only=True)",
         "import numpy as np; np.load('x', allow_pickle=True)", "import yaml; yaml.load('x')", "import joblib",
     ):  # fmt: skip
-        (tmp_path / "x.py").write_text(line)
+        (tmp_path / "x.py").write_text(line, encoding="utf-8")
         assert unpickling(tmp_path / "x.py"), line
-    (tmp_path / "x.py").write_text("import numpy as np; np.load('x'); np.load('y', allow_pickle=False)")
+    (tmp_path / "x.py").write_text(
+        "import numpy as np; np.load('x'); np.load('y', allow_pickle=False)", encoding="utf-8"
+    )
     assert not unpickling(tmp_path / "x.py")
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 STRUCTURE = ROOT / "openmm_unisim" / "pretrained" / "reference" / "ala2_obc2.pdb"
 
 
@@ -32,7 +32,7 @@ def test_the_drop_in_script_runs(tmp_path):
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "trajectory.xtc").stat().st_size > 0
     assert (tmp_path / "checkpoint.chk").stat().st_size > 0
-    last = (tmp_path / "log.csv").read_text().splitlines()[-1].split(",")
+    last = (tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")
     assert (last[0], float(last[1])) == ("10", 200.0)  # step, time in ps: 10 jumps of 20 ps
 
 
@@ -48,6 +48,6 @@ def test_every_command_of_the_table_exists():
 def test_links_lead_somewhere():
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     for page in pages:
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"

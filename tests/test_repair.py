@@ -21,10 +21,12 @@ def write_pdb(path: Path, molecule: Molecule, keep: Callable[[app.topology.Atom]
     """Write the atoms for which `keep` is true, without CONECT records, and `more` lines."""
     modeller = app.Modeller(molecule.topology, molecule.positions * unit.nanometer)
     modeller.delete([atom for atom in molecule.topology.atoms() if not keep(atom)])
-    with open(path, "w") as stream:
+    with open(path, "w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(modeller.topology, modeller.positions, stream, keepIds=True)
-    lines = [line for line in path.read_text().splitlines() if line.startswith(("ATOM", "HETATM"))]
-    path.write_text("\n".join([*lines, "TER", *more, "END"]) + "\n")
+    lines = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith(("ATOM", "HETATM"))
+    ]
+    path.write_text("\n".join([*lines, "TER", *more, "END"]) + "\n", encoding="utf-8")
     return path
 
 
@@ -74,7 +76,7 @@ def test_what_cannot_be_repaired_is_named(tmp_path: Path) -> None:
         repair_structure("ACE-ALA-NME")
     with pytest.raises(StructureError, match="no file"):
         repair_structure(tmp_path / "nowhere.pdb")
-    (tmp_path / "empty.pdb").write_text("END\n")
+    (tmp_path / "empty.pdb").write_text("END\n", encoding="utf-8")
     with pytest.raises(StructureError, match="holds no atoms"):
         repair_structure(tmp_path / "empty.pdb")
 

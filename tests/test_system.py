@@ -65,15 +65,15 @@ def test_named_errors(tmp_path):
         load_molecule("ACE-XYZ-NME")
     with pytest.raises(StructureError, match="neither a file"):
         load_molecule("nothing.pdb")
-    (tmp_path / "bad.pdb").write_text("ATOM broken\n")
+    (tmp_path / "bad.pdb").write_text("ATOM broken\n", encoding="utf-8")
     with pytest.raises(StructureError, match=r"bad\.pdb"):
         load_molecule(tmp_path / "bad.pdb")
     for name in ("empty.pdb", "empty.cif"):
-        (tmp_path / name).write_text("END\n")
+        (tmp_path / name).write_text("END\n", encoding="utf-8")
         with pytest.raises(StructureError, match=rf"{name}' holds no atoms; give"):
             load_molecule(tmp_path / name)
     heavy = "ATOM      1  CH3 ACE A   1       0.000   0.000   0.000  1.00  0.00           C\nEND\n"
-    (tmp_path / "heavy.pdb").write_text(heavy)
+    (tmp_path / "heavy.pdb").write_text(heavy, encoding="utf-8")
     with pytest.raises(MissingHydrogensError, match="--repair"):
         load_molecule(tmp_path / "heavy.pdb")
     with pytest.raises(PlatformError, match="Reference"):

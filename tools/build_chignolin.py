@@ -96,7 +96,7 @@ def main(output: str) -> None:
     molecule = build()
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, file, keepIds=True)
     for pair, distance in ca_distances(molecule, molecule.positions).items():
         print(f"CA {pair[0]}-{pair[1]}: {distance:.3f} nm, NMR {NMR_CA_DISTANCES[pair]:.3f} nm")

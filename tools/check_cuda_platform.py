@@ -79,10 +79,13 @@ def make_stubs(library: Path, folder: Path) -> Path:
         if not functions:
             raise SystemExit(f"{library} takes nothing from {soname}; adapt {__file__} to this version.")
         source = stubs / f"{soname}.c"
-        source.write_text("".join(f"int {name}(void) {{ return 100; }}\n" for name in functions))
+        source.write_text(
+            "".join(f"int {name}(void) {{ return 100; }}\n" for name in functions), encoding="utf-8"
+        )
         script = stubs / f"{soname}.map"
         script.write_text(
-            f"{soname} {{ global: *; }};\n" if soname != "libcuda.so.1" else "{ global: *; };\n"
+            f"{soname} {{ global: *; }};\n" if soname != "libcuda.so.1" else "{ global: *; };\n",
+            encoding="utf-8",
         )
         run("gcc", "-shared", "-fPIC", f"-Wl,-soname,{soname}", f"-Wl,--version-script={script}",
             "-o", str(stubs / soname), str(source))  # fmt: skip

@@ -37,7 +37,7 @@ def main() -> int:
     output = Path(arguments.output)
     record: dict[str, Any] = {"seed": arguments.seed, "kinds": {}, "findings": []}
     if output.is_file():
-        record = json.loads(output.read_text())
+        record = json.loads(output.read_text(encoding="utf-8"))
         if record["seed"] != arguments.seed:
             raise SystemExit(f"{output} has the seed {record['seed']}; give that one or another --output.")
     kinds = [kind for kind in arguments.kinds or known_kinds() if kind != "package" or arguments.package]
@@ -49,7 +49,7 @@ def main() -> int:
             record["cases"] = sum(entry["cases"] for entry in record["kinds"].values())
             record["provenance"] = provenance(seed=arguments.seed)
             record["kinds"][kind]["commit"] = record["provenance"]["commit"]
-            output.write_text(json.dumps(record, indent=1) + "\n")
+            output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         print(kind, record["kinds"][kind], flush=True)
     return 1 if record["findings"] else 0
 

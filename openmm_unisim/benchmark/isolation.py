@@ -74,7 +74,7 @@ def run_isolated(kind: str, task: dict[str, Any], engine: Engine, timeout_s: flo
     with tempfile.TemporaryDirectory(prefix="unisim-benchmark-") as folder:
         request, reply = Path(folder, "task.json"), Path(folder, "result.json")
         content = {**task, "kind": kind, "platform": engine.platform, "threads": engine.threads}
-        request.write_text(json.dumps({**content, "spawned": time.time()}))
+        request.write_text(json.dumps({**content, "spawned": time.time()}), encoding="utf-8")
         command = [sys.executable, "-m", f"{__package__}.worker", str(request), str(reply)]
         try:
             process = subprocess.run(
@@ -85,7 +85,7 @@ def run_isolated(kind: str, task: dict[str, Any], engine: Engine, timeout_s: flo
             return Outcome(None, f"not finished after {timeout_s:.0f} s")
         if not reply.is_file():
             return Outcome(None, _cause_of_death(process.returncode, process.stderr))
-        answer = json.loads(reply.read_text())
+        answer = json.loads(reply.read_text(encoding="utf-8"))
     if "error" in answer:
         return Outcome(None, answer["error"]["message"], answer["error"]["class"])
     return Outcome(answer["result"])

@@ -21,7 +21,7 @@ def read_result(path: Path, benchmark: str, formats: int) -> dict[str, Any]:
         If the file is unreadable, of another benchmark or of a newer format.
     """
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"'{path}' can't be read as JSON ({error}); give another file or delete it."

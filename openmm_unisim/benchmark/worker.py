@@ -47,11 +47,11 @@ def perform(task: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Read, perform, write."""
     request, reply = map(Path, sys.argv[1:])
-    task = json.loads(request.read_text())
+    task = json.loads(request.read_text(encoding="utf-8"))
     # Interpreter and OpenMM; torch and the model count as loading.
     task["start_s"] = time.time() - task["spawned"]
     temporary = reply.with_suffix(".tmp")
-    temporary.write_text(json.dumps(perform(task)))
+    temporary.write_text(json.dumps(perform(task)), encoding="utf-8")
     temporary.rename(reply)
 
 

@@ -101,7 +101,7 @@ class Manifest:
         self.failures: dict[str, str] = {}
         if self.path.is_file():
             try:
-                stored = json.loads(self.path.read_text())
+                stored = json.loads(self.path.read_text(encoding="utf-8"))
                 if stored["format"] != FORMAT:
                     raise KeyError("format")
                 self.files, self.failures = stored["files"], stored["failures"]
@@ -161,7 +161,7 @@ class Manifest:
         temporary = self.path.with_suffix(".part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             os.replace(temporary, self.path)
         except OSError as error:
             raise OutputError(

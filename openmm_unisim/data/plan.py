@@ -122,6 +122,6 @@ class DataPlan(_Part):
         """Write the plan."""
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_text(self.model_dump_json(indent=1) + "\n")
+            Path(path).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"'{path}' can't be written ({error.strerror}); choose another.") from error

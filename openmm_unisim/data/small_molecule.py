@@ -139,7 +139,7 @@ def _cached(prmtop: Path, smiles: str) -> bool:
     if not record.is_file():
         return False
     try:
-        stored = json.loads(record.read_text())
+        stored = json.loads(record.read_text(encoding="utf-8"))
         found, hashes = stored["smiles"], stored["sha256"]
     except (ValueError, KeyError) as error:
         raise DataError(f"'{record}' is damaged; delete '{prmtop.parent}' to make it again.") from error
@@ -167,7 +167,7 @@ def _run_amber(molecule: Any, smiles: str, folder: Path, tools: dict[str, str]) 
     from rdkit import Chem
 
     molecule.SetProp("_Name", _RESIDUE)
-    (folder / "in.sdf").write_text(Chem.MolToMolBlock(molecule) + "$$$$\n")
+    (folder / "in.sdf").write_text(Chem.MolToMolBlock(molecule) + "$$$$\n", encoding="utf-8")
     charge = Chem.GetFormalCharge(molecule)
     command = (
         f"-i in.sdf -fi sdf -o {_RESIDUE}.mol2 -fo mol2 -c bcc -at gaff2 -nc {charge} -rn {_RESIDUE} -dr no"
@@ -175,11 +175,12 @@ def _run_amber(molecule: Any, smiles: str, folder: Path, tools: dict[str, str]) 
     _run([tools["antechamber"], *command.split()], folder, f"{_RESIDUE}.mol2", smiles)
     command = f"-i {_RESIDUE}.mol2 -f mol2 -o {_RESIDUE}.frcmod -s gaff2"
     _run([tools["parmchk2"], *command.split()], folder, f"{_RESIDUE}.frcmod", smiles)
-    if "ATTN, need revision" in (folder / f"{_RESIDUE}.frcmod").read_text():
+    if "ATTN, need revision" in (folder / f"{_RESIDUE}.frcmod").read_text(encoding="utf-8"):
         raise StructureError(f"GAFF2 has no parameters that fit '{smiles}'; give Amber files of your own.")
     (folder / "leap.in").write_text(
         f"source leaprc.gaff2\nset default PBRadii {_RADII}\n{_RESIDUE} = loadmol2 {_RESIDUE}.mol2\n"
-        f"loadamberparams {_RESIDUE}.frcmod\nsaveamberparm {_RESIDUE} {_RESIDUE}.prmtop {_RESIDUE}.inpcrd\nquit\n"
+        f"loadamberparams {_RESIDUE}.frcmod\nsaveamberparm {_RESIDUE} {_RESIDUE}.prmtop {_RESIDUE}.inpcrd\nquit\n",
+        encoding="utf-8",
     )
     _run([tools["tleap"], "-f", "leap.in"], folder, f"{_RESIDUE}.prmtop", smiles)
 
@@ -194,7 +195,7 @@ def _run(command: list[str], folder: Path, expected: str, smiles: str) -> None:
         return
     program = Path(command[0]).name
     log = folder / "sqm.out"
-    if log.is_file() and "Calculation Completed" not in log.read_text():
+    if log.is_file() and "Calculation Completed" not in log.read_text(encoding="utf-8"):
         raise StructureError(
             f"The AM1 calculation (sqm) of '{smiles}' didn't converge; check its charge and tautomer."
         )
@@ -235,5 +236,5 @@ def _write_record(prmtop: Path, smiles: str, molecule: Any) -> None:
         "provenance": provenance(),
     }
     temporary = prmtop.with_suffix(".json.part")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, _record_path(prmtop))

@@ -197,9 +197,9 @@ def protocol_text(source: str | Path) -> str:
     """
     names = shipped_protocols()
     if str(source) in names:
-        return (resources.files(__package__) / "protocols" / f"{source}.yaml").read_text()
+        return (resources.files(__package__) / "protocols" / f"{source}.yaml").read_text(encoding="utf-8")
     try:
-        return Path(source).read_text()
+        return Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"There is no protocol '{source}': give one of {', '.join(names)}, or a YAML file that can be read."

@@ -124,7 +124,7 @@ class _HybridRun:
             run.molecule, prepared.system, prepared.md, prepared.settings.protocol.thermalise_ps, run.seeds[:2],
             run.platform, lambda fraction: observer.stage(text, fraction),
         )  # fmt: skip
-        with output_errors(folder.topology), open(folder.topology, "w") as stream:
+        with output_errors(folder.topology), open(folder.topology, "w", encoding="utf-8") as stream:
             positions = state.positions * unit.nanometer
             app.PDBFile.writeFile(run.molecule.topology, positions, stream, keepIds=True)
         monitor = prepared.monitor(_start(folder))

@@ -55,10 +55,15 @@ class SeedWriter:
             integrator.setRandomNumberSeed(0)
         with output_errors(self._folder):
             self._folder.mkdir(exist_ok=True)
-            (self._folder / "system.xml").write_text(openmm.XmlSerializer.serialize(simulation.system))
-            (self._folder / "integrator.xml").write_text(openmm.XmlSerializer.serialize(integrator))
+            (self._folder / "system.xml").write_text(
+                openmm.XmlSerializer.serialize(simulation.system), encoding="utf-8"
+            )
+            (self._folder / "integrator.xml").write_text(
+                openmm.XmlSerializer.serialize(integrator), encoding="utf-8"
+            )
             (self._folder / "run.py").write_text(
-                (resources.files(__package__) / "seed_script.py").read_text()
+                (resources.files(__package__) / "seed_script.py").read_text(encoding="utf-8"),
+                encoding="utf-8",
             )
             self._write_pdb(self._folder / "topology.pdb")
 
@@ -72,7 +77,7 @@ class SeedWriter:
             folder.mkdir(exist_ok=True)
             self._write_pdb(folder / "start.pdb")
             temporary = folder / "state.xml.tmp"
-            temporary.write_text(openmm.XmlSerializer.serialize(state))
+            temporary.write_text(openmm.XmlSerializer.serialize(state), encoding="utf-8")
             temporary.replace(folder / "state.xml")
 
     def finish(self, cycles: int) -> dict[str, Any]:
@@ -95,12 +100,14 @@ class SeedWriter:
         return record
 
     def _positions(self, number: int) -> NDArray[np.float64]:
-        state = openmm.XmlSerializer.deserialize((self._folder / f"{number:04d}" / "state.xml").read_text())
+        state = openmm.XmlSerializer.deserialize(
+            (self._folder / f"{number:04d}" / "state.xml").read_text(encoding="utf-8")
+        )
         return np.array(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
 
     def _write_pdb(self, path: Path) -> None:
         positions = self._simulation.context.getState(positions=True).getPositions()
-        with open(path, "w") as stream:
+        with open(path, "w", encoding="utf-8") as stream:
             app.PDBFile.writeFile(self._simulation.topology, positions, stream, keepIds=True)
 
 

@@ -244,7 +244,7 @@ def _digest(record: dict[str, Any]) -> str:
 
 def _read_json(path: Path, if_missing: str) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(if_missing) from error
     except (OSError, ValueError, RecursionError) as error:

@@ -70,7 +70,7 @@ def _columns_of(path: Path, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Columns of a file that goes on: one of an older version lacks some."""
     if not path.is_file():
         return columns
-    with output_errors(path), open(path) as stream:
+    with output_errors(path), open(path, encoding="utf-8") as stream:
         names = tuple(stream.readline().strip().split(","))
     return names if set(names) <= set(columns) and names != ("",) else columns
 

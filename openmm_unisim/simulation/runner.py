@@ -97,7 +97,7 @@ class _JumpRun:
         folder.create()
         write_json(folder.run_record, initial_record(prepared, {}, 0))
         positions, velocities, md = _thermalise_and_time(prepared, observer)
-        with output_errors(folder.topology), open(folder.topology, "w") as stream:
+        with output_errors(folder.topology), open(folder.topology, "w", encoding="utf-8") as stream:
             app.PDBFile.writeFile(
                 prepared.molecule.topology, positions * unit.nanometer, stream, keepIds=True
             )
@@ -187,7 +187,7 @@ class _JumpRun:
         """Keep the broken structure for inspection, record why, and raise; the last checkpoint stands."""
         path = self._folder.path / f"broken_jump_{jump.record.jump}.pdb"
         if np.isfinite(jump.proposal).all():
-            with output_errors(path), open(path, "w") as stream:
+            with output_errors(path), open(path, "w", encoding="utf-8") as stream:
                 topology = self._prepared.molecule.topology
                 app.PDBFile.writeFile(topology, jump.proposal * unit.nanometer, stream, keepIds=True)
         self._write_record("stopped")

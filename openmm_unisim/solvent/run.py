@@ -174,7 +174,7 @@ def _start(settings: SolventSettings, run: SolventSimulation, solution: Solution
     simulation.context.setTime(0)
     simulation.currentStep = 0
     positions = simulation.context.getState(positions=True, enforcePeriodicBox=True).getPositions()
-    with open(run.folder.topology, "w") as stream:
+    with open(run.folder.topology, "w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(solution.topology, positions, stream)
 
 

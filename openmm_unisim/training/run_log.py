@@ -34,7 +34,7 @@ class RunLog:
 
     def write(self, entry: dict[str, float]) -> None:
         """Append figures; "step" is among them."""
-        with open(self._path, "a") as log:
+        with open(self._path, "a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
         if self._events is not None:
             for name, value in entry.items():

@@ -42,7 +42,7 @@ def save_run(
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Write a run's record as JSON, atomically."""
     text = json.dumps(record, indent=1)
-    _write(path, lambda temporary: temporary.write_text(text))
+    _write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:

@@ -98,7 +98,7 @@ def test_a_killed_benchmark_goes_on_where_it_was(workers: FakeWorkers, settings:
     workers.die_at = 3
     with pytest.raises(KeyboardInterrupt):
         benchmark_efficiency(EfficiencySettings(seeds=3, **settings))
-    kept = json.loads(settings["json"].read_text())
+    kept = json.loads(settings["json"].read_text(encoding="utf-8"))
     assert [(run["side"], run["seed"]) for run in kept["runs"]] == [("unisim", 1), ("md", 1), ("unisim", 2)]
     assert kept["summary"] is None  # one seed is no error bar
     workers.die_at = 99
@@ -114,10 +114,10 @@ def test_another_benchmark_in_the_file_is_refused(workers: FakeWorkers, settings
     benchmark_efficiency(EfficiencySettings(seeds=2, **settings))
     with pytest.raises(CheckpointError, match=r"threads: 1 -> 2\); use its own"):
         benchmark_efficiency(EfficiencySettings(seeds=2, threads=2, **settings))
-    settings["json"].write_text("{")
+    settings["json"].write_text("{", encoding="utf-8")
     with pytest.raises(CheckpointError, match="can't be read as JSON"):
         benchmark_efficiency(EfficiencySettings(seeds=2, **settings))
-    settings["json"].write_text('{"benchmark": "md"}')
+    settings["json"].write_text('{"benchmark": "md"}', encoding="utf-8")
     with pytest.raises(CheckpointError, match="no result of `benchmark efficiency`"):
         benchmark_efficiency(EfficiencySettings(seeds=2, **settings))
 
@@ -156,5 +156,5 @@ def write_methane(folder: Path) -> str:
         f"HETATM{i + 1:5d}  {name:<3s} CH4 A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {name[0]:>2s}"
         for i, (name, (x, y, z)) in enumerate(zip(names, corners))
     ]
-    path.write_text("\n".join([*lines, "END"]) + "\n")
+    path.write_text("\n".join([*lines, "END"]) + "\n", encoding="utf-8")
     return str(path)

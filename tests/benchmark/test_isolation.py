@@ -16,7 +16,7 @@ ENGINE = Engine("Reference", 1)
 def pretend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> None:
     """A process that runs `script` instead of the worker."""
     program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
 

@@ -51,7 +51,7 @@ def test_the_command_end_to_end(tmp_path: Path) -> None:
     run = CliRunner().invoke(app, line)
     assert run.exit_code == 0, run.output
     assert "Share of a step" in run.stdout and "positions finite" in " ".join(run.stdout.split())
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     entry = record["sizes"][0]
     assert record["benchmark"] == "scaling" and record["provenance"]["torch_threads"] == 1
     assert entry["n_atoms"] == 22 and entry["cost_ratio"] is None and entry["peak_memory_MiB"] > 50

@@ -119,7 +119,7 @@ def test_commands_write_their_record_and_a_table(model, tmp_path, command: str) 
         app, ["benchmark", command, model, MOLECULE, *options, *extra, "--json", str(path)]
     )
     assert result.exit_code == 0, result.output
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     assert record["benchmark"] == command and record["format"] == 1
     assert record["molecule"] == {"name": "ACE-A-NME", "n_atoms": 22}
     assert "22 atoms" in result.output

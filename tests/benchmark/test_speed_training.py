@@ -24,7 +24,7 @@ def test_the_command_reports_paths_parts_products_and_threads(tmp_path, monkeypa
     result = CliRunner().invoke(app, ["benchmark", "training", *arguments])
     assert result.exit_code == 0, result.output
     assert "22 atoms" in result.output and "2 threads" in result.output
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     figures = record["molecules"]["ACE-ALA-NME"]
     assert list(figures["paths"]) == [training.TWIN, training.OPERATORS, "operators, cutoff 8"]
     assert figures["paths"][training.TWIN]["times_faster"] == 1

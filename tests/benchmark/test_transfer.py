@@ -192,7 +192,7 @@ def test_the_command_and_its_tables(folder, model, tmp_path):
     done = CliRunner().invoke(app, [*line, "--work", str(tmp_path), "--json", str(tmp_path / "t.json")])
     assert done.exit_code == 0, done.output
     assert "| ACE-G-NME | train, 19 |" in done.stdout and "at most 2 × floor + 0.05" in done.stdout
-    record = json.loads((tmp_path / "t.json").read_text())
+    record = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     text = transfer_tables(record)
     assert "GLY 2" in text and "model: 5, 25, 50, 75, 95 %, kT" in text
     with pytest.raises(DataError, match="no section 'all'"):
@@ -206,7 +206,7 @@ def test_documents_take_their_tables_from_it(tmp_path):
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
     record = {"benchmark": "transfer", "identity": {"model": "0" * 64}, "molecules": {}, "provenance": {}}
-    (tmp_path / "transfer_a.json").write_text(json.dumps(record))
+    (tmp_path / "transfer_a.json").write_text(json.dumps(record), encoding="utf-8")
     text = tables.make_table("transfer_a", "summary", tmp_path)
     assert (
         text.startswith("| molecule | split, atoms |")

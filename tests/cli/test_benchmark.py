@@ -20,7 +20,7 @@ def test_both_commands_end_to_end(tmp_path: Path) -> None:
     ])  # fmt: skip
     assert run.exit_code == 0, run.output
     assert "ns/day" in run.stdout and "Checks of the fastest" in run.stdout
-    found = json.loads(md.read_text())
+    found = json.loads(md.read_text(encoding="utf-8"))
     assert found["fastest"]["platform"] == "Reference" and found["fastest"]["time_step_fs"] in (2.0, 4.0)
     assert found["provenance"]["commit"] and len(found["candidates"]) == 2
 
@@ -30,7 +30,7 @@ def test_both_commands_end_to_end(tmp_path: Path) -> None:
     ])  # fmt: skip
     assert run.exit_code == 0, run.output
     assert "Effective samples per second" in run.stdout and "JS distance" in run.stdout
-    record = json.loads(result.read_text())
+    record = json.loads(result.read_text(encoding="utf-8"))
     assert [(r["side"], r["seed"]) for r in record["runs"]] == [
         ("unisim", 1),
         ("md", 1),

@@ -23,7 +23,7 @@ def test_run_check_and_archive(tmp_path):
     plan, folder = tmp_path / "plan.json", tmp_path / "raw"
     part = {"molecules": ["ethane", "butanol"], "environment": "vacuum", "nanoseconds": 0.04, "walkers": 1}
     labels = {"molecules": ["ethane"], "frames": {"gaff2-vacuum": 64}}
-    plan.write_text(json.dumps({"trajectories": [part], "labels": [labels]}))
+    plan.write_text(json.dumps({"trajectories": [part], "labels": [labels]}), encoding="utf-8")
     ran = call("data", "run", plan, "--output", folder, *PARAMETERS)
     assert ran.exit_code == 0, ran.output
     assert "2 done, 0 to go on with, 0 failed" in ran.output  # butanol is valid, not train
@@ -34,7 +34,7 @@ def test_run_check_and_archive(tmp_path):
     assert more.exit_code == 0, more.output
     checked = call("data", "check", folder, "--manifest", tmp_path / "book.json", *PARAMETERS)
     assert checked.exit_code == 0 and checked.output.count("passed") == 2
-    book = json.loads((tmp_path / "book.json").read_text())["files"]
+    book = json.loads((tmp_path / "book.json").read_text(encoding="utf-8"))["files"]
     assert book["raw/labels/ethane.labels.h5"]["labelled"] == {"gaff2-vacuum": 64, "mmff94": 10}
     kept = call("data", "archive", folder, "--output", tmp_path / "archive")
     assert kept.exit_code == 0, kept.output

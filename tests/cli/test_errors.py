@@ -31,9 +31,9 @@ def pdb_lines(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Alanine dipeptide as a PDB file."""
     molecule = load_molecule("ACE-ALA-NME")
     path = tmp_path_factory.mktemp("pdb") / "ala2.pdb"
-    with open(path, "w") as stream:
+    with open(path, "w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, stream)
-    return path.read_text().splitlines()
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def complaint(tmp_path: Path, model: Path) -> Callable[..., str]:
 
 
 def write_pdb(path: Path, lines: list[str]) -> Path:
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -98,7 +98,7 @@ def test_truncated_model_file(
 
 def test_foreign_model_files(complaint: Callable[..., str], tmp_path: Path) -> None:
     text = tmp_path / "text.unisim.pt"
-    text.write_text("not a model")
+    text.write_text("not a model", encoding="utf-8")
     assert "is not a model file" in complaint(file=text)
     archive = tmp_path / "zip.unisim.pt"
     with zipfile.ZipFile(archive, "w") as stream:
@@ -154,13 +154,13 @@ def test_overlapping_atoms(complaint: Callable[..., str], pdb_lines: list[str], 
 
 
 def test_unwritable_output(complaint: Callable[..., str], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     assert "choose a writable folder" in complaint(output=tmp_path / "file" / "run")
     assert "is a file" in complaint(output=tmp_path / "file")
 
 
 def test_folder_in_use(complaint: Callable[..., str], tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     assert "is not empty; add --resume" in complaint(output=tmp_path)
     assert "holds no run to resume" in complaint("--resume", output=tmp_path)
 

@@ -44,7 +44,7 @@ def test_tables_and_files(files: dict[str, Path], tmp_path: Path) -> None:
         assert text in result.stdout
     for path in outputs:
         assert f"Wrote {path}" in result.stdout and path.stat().st_size > 1000
-    record = json.loads(outputs[0].read_text())
+    record = json.loads(outputs[0].read_text(encoding="utf-8"))
     assert record["mode"] == "strict" and record["settings"]["model_wall_seconds"] == 5.0
     assert set(record["inputs"]) == {"topology", "reference", "model"}
 
@@ -53,13 +53,14 @@ def test_mode_paper_and_a_basin_file(files: dict[str, Path], tmp_path: Path) -> 
     interval = {"residue": 0, "torsion": "psi", "low_degrees": -120, "high_degrees": 50}
     basins = tmp_path / "basins.json"
     basins.write_text(
-        json.dumps({"name": "mine", "basins": [{"name": "low", "regions": [[interval]]}], "default": "high"})
+        json.dumps({"name": "mine", "basins": [{"name": "low", "regions": [[interval]]}], "default": "high"}),
+        encoding="utf-8",
     )
     output = tmp_path / "e.json"
     options = ["--mode", "paper", "--basins", str(basins), "--json", str(output)]
     result = CliRunner().invoke(program, ["evaluate", *line(files), *FAST, *options])
     assert result.exit_code == 0, result.output
-    record = json.loads(output.read_text())
+    record = json.loads(output.read_text(encoding="utf-8"))
     keys = [metric["key"] for section in record["sections"] for metric in section["metrics"]]
     assert record["mode"] == "paper" and record["settings"]["basins"] == "mine"
     assert {"free_energy[low]", "free_energy[high]", "stay[low]"} <= set(keys)
@@ -116,10 +117,12 @@ def test_an_input_is_not_overwritten(files: dict[str, Path], option: str) -> Non
 
 def test_settings_that_cannot_be_used(files: dict[str, Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
-    bad.write_text('{"name": "x", "basins": []}')
+    bad.write_text('{"name": "x", "basins": []}', encoding="utf-8")
     foreign = tmp_path / "foreign.json"
     interval = {"residue": "GLY 9", "torsion": "phi", "low_degrees": 0, "high_degrees": 90}
-    foreign.write_text(json.dumps({"name": "x", "basins": [{"name": "a", "regions": [[interval]]}]}))
+    foreign.write_text(
+        json.dumps({"name": "x", "basins": [{"name": "a", "regions": [[interval]]}]}), encoding="utf-8"
+    )
     for options, cause in (
         (["--mode", "lenient"], "mode 'lenient' is unknown"),
         (["--environment", "water"], "environment 'water' is unknown"),

@@ -57,10 +57,10 @@ def test_it_trains_resumes_calibrates_and_exports(given: Path, tmp_path: Path) -
     text = " ".join(first.stdout.split())
     assert "ACE-A-NME: 22 atoms" in text and "the last trajectory is held out: 0.4 ns to train on" in text
     assert "environment was obc2 and is tip3p here" in text and "run.safetensors: 3 steps" in text
-    config = json.loads((output / "config.json").read_text())
+    config = json.loads((output / "config.json").read_text(encoding="utf-8"))
     assert config["lag_time"] == 20.0 and config["model"]["hidden"] == 40
     assert config["model"]["displacement"] == 0.6 and config["start_from"].endswith("weights.safetensors")
-    record = json.loads((output / "record.json").read_text())
+    record = json.loads((output / "record.json").read_text(encoding="utf-8"))
     assert record["weights_from_scratch"] == [] and record["protocol"]["constraints"] == "h-bonds"
     assert record["protocol"]["environment"] == "tip3p" and set(record["data"]) == {"train.h5"}
     again = run(given, output)
@@ -96,7 +96,7 @@ def test_a_refused_command_leaves_the_configuration_of_the_run(given: Path, tmp_
         assert run(given, output, *more).exit_code == code
         assert (output / "config.json").read_bytes() == before
     assert run(given, output, "--steps", "5").exit_code == 0
-    assert json.loads((output / "config.json").read_text())["steps"] == 5
+    assert json.loads((output / "config.json").read_text(encoding="utf-8"))["steps"] == 5
 
 
 def test_torchrun_is_refused(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_training_runs_resumes_and_says_when_it_is_done(raw: Path, tmp_path: Pat
         "valid_files": [str(raw / WALKERS[1])], "steps": 4, "batch": 4, "compiled": False, "save_every": 2,
         "validate_every": 4, "warmup": 1,
     }  # fmt: skip
-    config.write_text(json.dumps(settings))
+    config.write_text(json.dumps(settings), encoding="utf-8")
     command = ["train", "vector-field", str(config), "--output", str(tmp_path / "run")]
     first = CliRunner().invoke(program, command)
     assert first.exit_code == 0 and "run.safetensors: 4 steps" in first.stdout.replace("\n", ""), first.output
@@ -78,7 +78,9 @@ def test_training_runs_resumes_and_says_when_it_is_done(raw: Path, tmp_path: Pat
     assert finished.exit_code == 0 and "has 4 steps; nothing to do" in " ".join(finished.stdout.split())
     more = CliRunner().invoke(program, [*command, "--steps", "6"])
     assert more.exit_code == 0 and "6 steps" in more.stdout, more.output
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["step"] for line in lines] == [2, 4, 6] and lines[-1]["valid"] > 0
     state = tmp_path / "run" / "run.safetensors"
     second = [
@@ -91,13 +93,13 @@ def test_training_runs_resumes_and_says_when_it_is_done(raw: Path, tmp_path: Pat
         str(state),
     ]
     assert CliRunner().invoke(program, second).exit_code == 0
-    record = json.loads((tmp_path / "second" / "record.json").read_text())
+    record = json.loads((tmp_path / "second" / "record.json").read_text(encoding="utf-8"))
     assert record["started_from"] == sha256_of_file(state)
 
 
 def test_a_broken_training_configuration_is_one_sentence(tmp_path: Path, undisturbed: None) -> None:
     command = ["train", "vector-field", str(tmp_path / "train.json"), "--output", str(tmp_path / "run")]
-    (tmp_path / "train.json").write_text('{"stepps": 3}')
+    (tmp_path / "train.json").write_text('{"stepps": 3}', encoding="utf-8")
     result = CliRunner().invoke(program, command)
     assert result.exit_code == 2 and "not a valid training configuration" in result.stderr
     assert result.stderr.count("\n") == 1 and "stepps" in result.stderr
@@ -109,13 +111,13 @@ def test_pretraining_runs_and_names_a_wrong_head(raw: Path, tmp_path: Path, undi
         "model": MODEL, "heads": ["denoising"], "frame_files": [str(raw / WALKERS[0])],
         "valid_frame_files": [str(raw / WALKERS[1])], "atom_budget": 44, "parts": 1, "steps": 2,
     }  # fmt: skip
-    config.write_text(json.dumps(settings))
+    config.write_text(json.dumps(settings), encoding="utf-8")
     command = ["train", "pretrain", str(config), "--output", str(tmp_path / "run")]
     result = CliRunner().invoke(program, command)
     assert result.exit_code == 0, result.output
-    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert last["step"] == 2 and last["valid"] == last["denoising/denoising"] > 0
-    config.write_text(json.dumps(settings | {"heads": ["dft"]}))
+    config.write_text(json.dumps(settings | {"heads": ["dft"]}), encoding="utf-8")
     result = CliRunner().invoke(program, command)
     assert result.exit_code == 2 and "'dft' is unknown" in result.output
 
@@ -144,7 +146,7 @@ def test_calibration_is_of_the_protocol_that_was_learned(
         "model": MODEL, "lag_time": 2.0, "train_files": [str(raw / WALKERS[0])], "valid_files": [str(held_out)],
         "steps": 1, "batch": 2,
     }  # fmt: skip
-    config.write_text(json.dumps(settings))
+    config.write_text(json.dumps(settings), encoding="utf-8")
     result = CliRunner().invoke(program, ["train", "vector-field", str(config), "--output", str(tmp_path)])
     assert result.exit_code == 0, result.output
     with h5py.File(held_out, "r+") as file:

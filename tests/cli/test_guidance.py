@@ -56,7 +56,7 @@ def test_from_walkers_to_a_guided_run(tmp_path: Path, undisturbed: None) -> None
         "steps": 4,
         "batch": 4,
     }
-    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     printed = run("train", "guidance", str(tmp_path / "config.json"), "--output", str(tmp_path / "run"))
     assert "4 steps, to obc2, alpha" in printed and "pairs" in printed
 
@@ -78,6 +78,6 @@ def test_from_walkers_to_a_guided_run(tmp_path: Path, undisturbed: None) -> None
             "--thermalise", "0.2", "--md-timing", "0", "--no-report", "--platform", "Reference",
             "--guidance-scale", scale,
         )  # fmt: skip
-        record = json.loads((folder / "run.json").read_text())
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         assert record["settings"]["environment"] == environment
         assert any("kinetics don't" in warning for warning in record["warnings"]) == (scale != "0")

@@ -39,7 +39,7 @@ def restraint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     force = openmm.CustomTorsionForce("8*(1-cos(theta+0.35))")
     chain = [names.index(key) for key in (("ALA", "N"), ("ALA", "CA"), ("ALA", "C"), ("NME", "N"))]
     force.addTorsion(*chain, [])
-    path.write_text(openmm.XmlSerializer.serialize(force))
+    path.write_text(openmm.XmlSerializer.serialize(force), encoding="utf-8")
     return path
 
 
@@ -67,7 +67,7 @@ def test_calibrated_for_the_solvent_and_for_a_restraint(walker, restraint, tmp_p
             "--jumps", "2", "--thermalise", "0.2", "--md-timing", "0", "--no-report", "--platform", "Reference",
             "--guidance-source", "resample", "--resample", "3", *force,
         )  # fmt: skip
-        record = json.loads((folder / "run.json").read_text())
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         assert (
             record["settings"]["environment"] == sampled and record["settings"]["guidance"]["resampled"] == 3
         )
@@ -81,13 +81,13 @@ def test_clipped_forces_are_reported(tmp_path) -> None:
         "--no-report", "--platform", "Reference", "--policy", "keep",
     )  # fmt: skip
     run(*line, "--output", str(tmp_path / "cut"), "--guidance-force-limit", "5")
-    record = json.loads((tmp_path / "cut" / "run.json").read_text())
+    record = json.loads((tmp_path / "cut" / "run.json").read_text(encoding="utf-8"))
     assert record["jumps"]["clipped_forces"] > 0 and record["settings"]["environment"] == "obc2"
-    table = [row.split(",") for row in (tmp_path / "cut" / "jumps.csv").read_text().split()]
+    table = [row.split(",") for row in (tmp_path / "cut" / "jumps.csv").read_text(encoding="utf-8").split()]
     column = table[0].index("clipped_forces")
     assert sum(int(row[column]) for row in table[1:]) == record["jumps"]["clipped_forces"]
     run(*line, "--output", str(tmp_path / "whole"), "--guidance-source", "none")
-    record = json.loads((tmp_path / "whole" / "run.json").read_text())
+    record = json.loads((tmp_path / "whole" / "run.json").read_text(encoding="utf-8"))
     assert "clipped_forces" not in record["jumps"] and record["settings"]["environment"] == "vacuum"
 
 

@@ -17,7 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry of one model in place of the shipped one."""
     path = write_toy(tmp_path / "toy.unisim.pt", metadata={"lag_time_ps": 12.5, "environment": "obc2"})
     entry = {"file": path.name, "sha256": sha256_of_file(path), "card": "card.md"}
-    (tmp_path / "registry.json").write_text(json.dumps({"toy": entry}))
+    (tmp_path / "registry.json").write_text(json.dumps({"toy": entry}), encoding="utf-8")
     listed, resolved = registry.registered_models, registry.resolve_model
     monkeypatch.setattr(registry, "registered_models", lambda folder=tmp_path: listed(folder))
     monkeypatch.setattr(registry, "resolve_model", lambda name, folder=tmp_path: resolved(name, folder))
@@ -54,7 +54,7 @@ def test_one_model_in_full(folder: Path) -> None:
 
 
 def test_an_empty_registry_says_so(folder: Path) -> None:
-    (folder / "registry.json").write_text("{}")
+    (folder / "registry.json").write_text("{}", encoding="utf-8")
     assert "No weights are shipped yet" in run()
 
 

@@ -28,7 +28,7 @@ def test_a_run_and_its_continuation(model, tmp_path):
     assert first.exit_code == 0 and "2 copies, 5 jumps of 1 ps each" in first.output
     second = invoke(model, tmp_path / "run", "--jumps", "20", "--checkpoint-interval", "10")
     assert second.exit_code == 0, second.output
-    record = json.loads((tmp_path / "run/run.json").read_text())
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     accepted = sum(copy["accepted"] for copy in record["replicas"])
     broken = sum(copy["broken"] for copy in record["replicas"])
     assert accepted + broken == 40 and broken > 0

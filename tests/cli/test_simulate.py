@@ -43,7 +43,7 @@ def start(line: list[str]) -> subprocess.Popen:
 
 
 def table(folder: Path) -> list[list[str]]:
-    with open(folder / "jumps.csv", newline="") as stream:
+    with open(folder / "jumps.csv", encoding="utf-8", newline="") as stream:
         return [row[:-1] for row in csv.reader(stream)]  # without wall_s
 
 
@@ -70,7 +70,7 @@ def test_kill_9_at_random_moments_then_resume_gives_the_same_trajectory(model: P
         kills += process.wait() == -signal.SIGKILL
         process.communicate()
     assert kills == 2  # it died each time before it was done
-    assert json.loads((parts / "run.json").read_text())["status"] == "running"
+    assert json.loads((parts / "run.json").read_text(encoding="utf-8"))["status"] == "running"
     process = start(arguments(model, parts, jumps, "--resume"))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -80,7 +80,7 @@ def test_kill_9_at_random_moments_then_resume_gives_the_same_trajectory(model: P
             name == "topology.pdb" and ours[80:] == theirs[80:]
         )  # its first line has a date
     assert table(parts) == table(whole)
-    records = [json.loads((folder / "run.json").read_text()) for folder in (whole, parts)]
+    records = [json.loads((folder / "run.json").read_text(encoding="utf-8")) for folder in (whole, parts)]
     assert records[0]["jumps"]["counts"] == records[1]["jumps"]["counts"]
     assert records[0]["jumps"]["rejected"] > 0 and len(records[1]["resumed"]) == 2
 
@@ -96,10 +96,10 @@ def test_ctrl_c_and_sigterm_save_and_resume_continues(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "--resume continues" in errors and "Traceback" not in errors
-    record = json.loads((folder / "run.json").read_text())
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     done = record["jumps"]["done"]
     assert record["status"] == "interrupted" and done == len(table(folder)) - 1
-    assert json.loads((folder / "checkpoint.json").read_text())["standing"]["done"] == done
+    assert json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))["standing"]["done"] == done
     result = CliRunner().invoke(program, arguments(model, folder, done + 5, "--resume"))
     assert result.exit_code == 0, result.output
     assert len(table(folder)) - 1 == done + 5
@@ -112,7 +112,10 @@ def test_a_finished_run_says_what_came_of_it_and_draws_nothing(model: Path, tmp_
     assert "20 jumps of 1 ps" in first and "jumps/s" in first and "ns/day of model time" in first
     assert "MD run well on this machine" in second and "nominal ratio" in second
     assert "accepted; broken before any rejection:" in third
-    assert json.loads((tmp_path / "run/run.json").read_text())["md"]["run_well"]["ns_per_day"] > 0
+    assert (
+        json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))["md"]["run_well"]["ns_per_day"]
+        > 0
+    )
 
 
 def test_without_md_timing_no_ratio_is_claimed(model: Path, tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ def test_another_environment_is_a_warning(model: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(program, arguments(model, tmp_path / "run", 2, "--environment", "obc2"))
     assert result.exit_code == 0
     assert result.stderr.startswith("Warning: The model was trained in environment 'vacuum'")
-    assert json.loads((tmp_path / "run/run.json").read_text())["warnings"]
+    assert json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))["warnings"]
 
 
 def test_a_listed_small_molecule_is_known_by_its_name(model: Path, tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_a_listed_small_molecule_is_known_by_its_name(model: Path, tmp_path: Pat
     ]
     done = CliRunner().invoke(program, [*line, "--parameters", str(parameters)])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "run" / "topology.pdb").read_text().count("HETATM") == 9
+    assert (tmp_path / "run" / "topology.pdb").read_text(encoding="utf-8").count("HETATM") == 9
 
 
 def test_help_names_every_command() -> None:

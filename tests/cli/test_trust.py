@@ -52,7 +52,7 @@ def test_models_shows_a_file_without_running_it_and_pins_it_when_told(foreign: P
     code, text = run("models", str(foreign), "--trust")
     assert code == 0 and "From now on this account runs files of this content" in text
     trust._process.clear()
-    assert refusal("x", digest) == "" and digest in (tmp_path / "list").read_text()
+    assert refusal("x", digest) == "" and digest in (tmp_path / "list").read_text(encoding="utf-8")
 
 
 def test_models_trusts_nothing_in_general(foreign: Path) -> None:

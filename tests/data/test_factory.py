@@ -54,7 +54,7 @@ def test_a_plan_is_run_and_entered_in_the_manifest(tmp_path):
     book = Manifest(tmp_path / "manifest.json")
     results = run_factory(tasks(tmp_path), book, InProcess)
     assert [result.status for result in results] == ["done"] * 6
-    stored = json.loads((tmp_path / "manifest.json").read_text())
+    stored = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
     assert stored["totals"]["files"] == 6 and stored["failures"] == {}
     walker = stored["files"]["ethanol.vacuum.300K.seed2.h5"]
     assert walker["complete"] and walker["checks"]["passed"] and walker["split"] == "train"
@@ -77,7 +77,7 @@ def test_first_walkers_come_first_and_other_splits_stay_out(tmp_path):
 def test_one_failing_molecule_stops_no_other(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "ethane.vacuum.300K.seed1.h5").write_text("not HDF5")
+    (folder / "ethane.vacuum.300K.seed1.h5").write_text("not HDF5", encoding="utf-8")
     book = Manifest(folder / "manifest.json")
     results = run_factory(tasks(folder), book, InProcess)
     assert [result.status for result in results].count("failed") == 1
@@ -177,7 +177,7 @@ def test_workers_end_with_their_parent(tmp_path) -> None:
         "    with local_executor(1) as pool:\n"
         "        print(pool.submit(os.getpid).result(), flush=True); time.sleep(60)\n"
     )
-    (tmp_path / "parent.py").write_text(code)
+    (tmp_path / "parent.py").write_text(code, encoding="utf-8")
     with subprocess.Popen(
         [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -189,7 +189,7 @@ def test_workers_end_with_their_parent(tmp_path) -> None:
             os.kill(worker, 0)
         except ProcessLookupError:
             return
-        if Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z":
+        if Path(f"/proc/{worker}/stat").read_text(encoding="utf-8").split()[2] == "Z":
             return
         time.sleep(0.1)
     raise AssertionError(f"worker {worker} lives on")

@@ -48,8 +48,8 @@ def test_several_molecules_need_a_selection(tmp_path):
 
 
 def edited(path, change):
-    lines = [change(line) for line in path.read_text().splitlines()]
-    path.write_text("\n".join(line for line in lines if line is not None) + "\n")
+    lines = [change(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("\n".join(line for line in lines if line is not None) + "\n", encoding="utf-8")
     return path
 
 
@@ -62,14 +62,14 @@ def test_atoms_without_bonds_are_named(tmp_path):
 
 def test_unknown_elements_and_missing_hydrogens_are_named(tmp_path):
     path = dipeptide(tmp_path)[1]
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
 
     def scandium(line):
         return line[:76] + "SC" + line[78:] if line[12:16].strip() == "CB" else line
 
     with pytest.raises(UnknownElementError, match="atomic number 21"):
         choose_molecule(edited(path, scandium))
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
     def heavy(line):
         return None if line[76:78].strip() == "H" or line.startswith("CONECT") else line

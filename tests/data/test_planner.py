@@ -49,9 +49,13 @@ def test_impossible_plans_are_named(tmp_path):
     path = tmp_path / "plan.json"
     with pytest.raises(ConfigError, match="can't be read"):
         DataPlan.load(path)
-    path.write_text(json.dumps({"labels": [{"molecules": ["butane"], "frames": {"dft": 3}}]}))
+    path.write_text(
+        json.dumps({"labels": [{"molecules": ["butane"], "frames": {"dft": 3}}]}), encoding="utf-8"
+    )
     with pytest.raises(ConfigError, match="dft"):
         DataPlan.load(path)
-    path.write_text(json.dumps({"labels": [{"molecules": ["caffeine"], "frames": {"mmff94": 3}}]}))
+    path.write_text(
+        json.dumps({"labels": [{"molecules": ["caffeine"], "frames": {"mmff94": 3}}]}), encoding="utf-8"
+    )
     with pytest.raises(Exception, match="caffeine"):
         DataPlan.load(path)

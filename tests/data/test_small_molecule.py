@@ -37,7 +37,7 @@ def test_acetic_acid_is_parameterised_and_kept(tmp_path):
     molecule = load_small_molecule("acetic_acid", "CC(=O)O", tmp_path)
     assert molecule.atomic_numbers.tolist() == [6, 6, 8, 8, 1, 1, 1, 1]
     assert molecule.force_field == "GAFF2 with AM1-BCC charges"
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["smiles"] == "CC(=O)O" and record["formal_charge"] == 0
     charges = [atom.charge for atom in molecule.parmed_structure.atoms]
     assert abs(sum(charges)) < 1e-3
@@ -46,7 +46,7 @@ def test_acetic_acid_is_parameterised_and_kept(tmp_path):
     assert parameterise("acetic_acid", "CC(=O)O", tmp_path).stat().st_mtime_ns == modified
     with pytest.raises(DataError, match="another name"):
         parameterise("acetic_acid", "CCO", tmp_path)
-    path.write_text("changed")
+    path.write_text("changed", encoding="utf-8")
     with pytest.raises(DataError, match="was changed"):
         parameterise("acetic_acid", "CC(=O)O", tmp_path)
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_parameterised_is_named(tmp_path, monkeypatch):
 
 def test_shipped_parameters_are_those_of_the_list():
     for entry in listed(kind="small-molecule"):
-        record = json.loads((PARAMETERS / entry.name / f"{entry.name}.json").read_text())
+        record = json.loads((PARAMETERS / entry.name / f"{entry.name}.json").read_text(encoding="utf-8"))
         assert record["smiles"] == entry.formula and record["formal_charge"] == 0
 
 

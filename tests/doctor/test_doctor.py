@@ -54,8 +54,8 @@ def test_a_plugin_that_was_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_another_minor_version_than_the_one_built_against(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = json.loads(BUILD_INFO.read_text()) | {name: "1.99.0"}
-    (tmp_path / "build_info.json").write_text(json.dumps(built))
+    built = json.loads(BUILD_INFO.read_text(encoding="utf-8")) | {name: "1.99.0"}
+    (tmp_path / "build_info.json").write_text(json.dumps(built), encoding="utf-8")
     monkeypatch.setattr(_plugin, "_LIBRARIES", tmp_path)
     wrong = faults(versions.version_findings())
     assert list(wrong) == [name] and "1.99.0" in wrong[name].text

@@ -117,7 +117,7 @@ def test_an_absent_residue_is_named():
 def test_a_bad_file_is_one_named_error(tmp_path, change, message):
     content = {"name": "x", "basins": [{"name": "b0", "regions": [[box(0, 50)]]}], **change}
     path = tmp_path / "basins.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as caught:
         load_basins(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)

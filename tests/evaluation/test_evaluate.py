@@ -197,7 +197,7 @@ def test_a_molecule_that_the_force_field_does_not_know(tmp_path):
     for first, second in pairwise(atoms):
         topology.addBond(first, second)
     start = np.array([[0.0, 0.0, 0.0], [0.14, 0.0, 0.0], [0.2, 0.12, 0.0], [0.33, 0.13, 0.05]])
-    with open(tmp_path / "xyz.pdb", "w") as stream:
+    with open(tmp_path / "xyz.pdb", "w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(topology, start * unit.nanometer, stream)
     generator = np.random.default_rng(0)
     trajectories = [start + 0.002 * generator.normal(size=(count, 4, 3)) for count in (2000, 600)]
@@ -212,14 +212,17 @@ def test_a_molecule_that_the_force_field_does_not_know(tmp_path):
     assert metrics["energy"]["value"] is None and "XYZ" in metrics["energy"]["reason"]
     assert metrics["js_phi_psi_mean"]["reason"] == "no residue has both phi and psi"
     assert metrics["pwd"]["value"] is None and metrics["tic"]["value"] is not None
-    assert "n/a" in (tmp_path / "x.md").read_text() and (tmp_path / "x.html").stat().st_size > 1e6
+    assert (
+        "n/a" in (tmp_path / "x.md").read_text(encoding="utf-8")
+        and (tmp_path / "x.html").stat().st_size > 1e6
+    )
 
 
 def test_contact_figures_of_a_longer_peptide(tmp_path):
     """Seven residues: PWD, RG, VAL-CA and CONTACT have values, and the page has their figures."""
     molecule = load_molecule("ACE-AAAAAAA-NME")
     pdb = tmp_path / "ala7.pdb"
-    with open(pdb, "w") as stream:
+    with open(pdb, "w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, stream)
     generator = np.random.default_rng(1)
     stretch = 1.0 + 0.05 * generator.normal(size=(1500, 1, 1))
@@ -234,7 +237,9 @@ def test_contact_figures_of_a_longer_peptide(tmp_path):
     )
     for key in ("pwd", "rg", "val_ca", "contact"):
         assert found[key]["value"] is not None, key
-    assert all(f'id="{name}"' in page.read_text() for name in ("contacts-0", "contacts-1", "radius"))
+    assert all(
+        f'id="{name}"' in page.read_text(encoding="utf-8") for name in ("contacts-0", "contacts-1", "radius")
+    )
 
 
 def test_a_comparison_in_memory_gives_the_same_figures(record, tmp_path):

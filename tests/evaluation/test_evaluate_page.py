@@ -46,7 +46,7 @@ def figures_of(page: str) -> dict:
 
 def test_every_figure_and_every_metric_is_on_the_page(written):
     folder, record = written
-    page = (folder / "page.html").read_text()
+    page = (folder / "page.html").read_text(encoding="utf-8")
     drawn = figures_of(page)
     assert page.startswith("<!DOCTYPE html>")
     assert {
@@ -64,7 +64,7 @@ def test_every_figure_and_every_metric_is_on_the_page(written):
 
 
 def test_surfaces_share_their_colour_scale(written):
-    drawn = figures_of((written[0] / "page.html").read_text())
+    drawn = figures_of((written[0] / "page.html").read_text(encoding="utf-8"))
     for first, last in (("surface-0-0", "surface-0-1"), ("tic-0", "tic-1")):
         scales = [(drawn[name]["data"][0]["zmin"], drawn[name]["data"][0]["zmax"]) for name in (first, last)]
         assert scales[0] == scales[1] and scales[0][0] == 0
@@ -72,7 +72,7 @@ def test_surfaces_share_their_colour_scale(written):
 
 def test_a_verdict_colour_only_where_md_s_own_noise_is_known(written):
     folder, record = written
-    page = (folder / "page.html").read_text()
+    page = (folder / "page.html").read_text(encoding="utf-8")
     rows = re.findall(r'<tr id="metric-(.*?)">(.*?)</tr>', page, re.S)
     metrics = {key.replace(">", "&gt;"): metric for key, metric in metrics_of(record).items()}
     assert len(rows) == len(metrics)
@@ -93,7 +93,7 @@ def test_text_is_escaped(written, tmp_path):
 
 def test_markdown_holds_every_metric_and_marks_those_beyond(written):
     folder, record = written
-    text = (folder / "page.md").read_text()
+    text = (folder / "page.md").read_text(encoding="utf-8")
     for section in record["sections"]:
         assert f"## {section['title']}" in text
         for metric in section["metrics"]:
@@ -127,9 +127,9 @@ def test_autocorrelation_of_a_decaying_chain():
 
 @needs_chromium
 def test_the_page_is_drawn_and_asks_nothing_of_a_network(written, tmp_path):
-    page = (written[0] / "page.html").read_text()
+    page = (written[0] / "page.html").read_text(encoding="utf-8")
     probed = tmp_path / "probed.html"
-    probed.write_text(page.replace("</body>", PROBE))
+    probed.write_text(page.replace("</body>", PROBE), encoding="utf-8")
     result = visit(probed, tmp_path)
     assert result.attribute("data-ready") == "true"
     for name in figures_of(page):
@@ -142,13 +142,13 @@ def test_the_page_is_drawn_and_asks_nothing_of_a_network(written, tmp_path):
 @needs_chromium
 @pytest.mark.parametrize("wide", [False, True], ids=["as written", "with something wide"])
 def test_nothing_is_wider_than_a_phone(written, tmp_path, wide):
-    page = (written[0] / "page.html").read_text()
+    page = (written[0] / "page.html").read_text(encoding="utf-8")
     if wide:  # this test would notice
         page = page.replace("<main>", '<main><div style="width: 600px">wide</div>')
     narrow = tmp_path / "narrow.html"
-    narrow.write_text(page.replace("</body>", WIDTH_PROBE))
+    narrow.write_text(page.replace("</body>", WIDTH_PROBE), encoding="utf-8")
     frame = tmp_path / "frame.html"
-    frame.write_text(PHONE.replace("{page}", narrow.name))
+    frame.write_text(PHONE.replace("{page}", narrow.name), encoding="utf-8")
     found = visit(frame, tmp_path).attribute("data-width")
     assert found is not None
     width, screen, ready = found.split(" ")

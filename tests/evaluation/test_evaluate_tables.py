@@ -23,13 +23,13 @@ ROWS = {"columns": ["n", "JS"], "rows": [["a | b", 0.123456], ["c", None]], "pro
 def results(tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "substeps.json").write_text(json.dumps(ROWS))
+    (folder / "substeps.json").write_text(json.dumps(ROWS), encoding="utf-8")
     return folder
 
 
 def document(path: Path, *names: str) -> Path:
     blocks = [f"## {name}\n\n<!-- table:{name} -->\nold\n<!-- end -->\n" for name in names]
-    path.write_text("# Results\n\n" + "\n".join(blocks) + "\nText after.\n")
+    path.write_text("# Results\n\n" + "\n".join(blocks) + "\nText after.\n", encoding="utf-8")
     return path
 
 
@@ -40,7 +40,7 @@ def run(results: Path, *arguments: object) -> int:
 def test_rows_with_their_source_and_the_text_around_is_kept(results, tmp_path):
     doc = document(tmp_path / "doc.md", "substeps")
     assert run(results, doc) == 0
-    text = doc.read_text()
+    text = doc.read_text(encoding="utf-8")
     assert "| n | JS |\n| :-- | --: |\n| a \\| b | 0.1235 |\n| c | n/a |" in text
     assert "`benchmarks/results/substeps.json`, commit `0123456789+dirty`, a machine." in text
     assert "old" not in text and text.endswith("Text after.\n") and text.startswith("# Results\n")
@@ -52,21 +52,21 @@ def test_results_of_other_weights_are_labelled(results, tmp_path, where):
     for name, digest in (("now", sha), ("then", "0" * 64)):
         hashes = {"model_sha256": digest, "identity": {"model": digest}, "provenance": {"weights": digest}}
         record = {"columns": ["a"], "rows": [["b"]], where: hashes[where]}
-        (results / f"{name}.json").write_text(json.dumps(record))
+        (results / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
     assert "other weights" not in tables.make_table("now", None, results)
     assert "other weights" in tables.make_table("then", None, results)
 
 
 def test_writing_twice_changes_nothing_and_check_finds_stale_tables(results, tmp_path, capsys):
     doc = document(tmp_path / "doc.md", "substeps")
-    before = doc.read_text()
+    before = doc.read_text(encoding="utf-8")
     assert run(results, doc, "--check") == 1
-    assert doc.read_text() == before and "stale" in capsys.readouterr().out
+    assert doc.read_text(encoding="utf-8") == before and "stale" in capsys.readouterr().out
     run(results, doc)
-    once = doc.read_text()
-    assert run(results, doc) == 0 and doc.read_text() == once
+    once = doc.read_text(encoding="utf-8")
+    assert run(results, doc) == 0 and doc.read_text(encoding="utf-8") == once
     assert run(results, doc, "--check") == 0
-    (results / "substeps.json").write_text(json.dumps(ROWS | {"rows": [["d", 2.0]]}))
+    (results / "substeps.json").write_text(json.dumps(ROWS | {"rows": [["d", 2.0]]}), encoding="utf-8")
     assert run(results, doc, "--check") == 1
 
 
@@ -82,21 +82,21 @@ def test_writing_twice_changes_nothing_and_check_finds_stale_tables(results, tmp
 )
 def test_faults_are_named(results, tmp_path, capsys, names, change, cause):
     if change is not None:
-        (results / "substeps.json").write_text(change)
+        (results / "substeps.json").write_text(change, encoding="utf-8")
     assert run(results, document(tmp_path / "doc.md", *names)) == 2
     assert cause in capsys.readouterr().err
 
 
 def test_a_marker_without_its_end_is_named(results, tmp_path, capsys):
     doc = tmp_path / "doc.md"
-    doc.write_text("<!-- table:substeps -->\nno end\n")
+    doc.write_text("<!-- table:substeps -->\nno end\n", encoding="utf-8")
     assert run(results, doc) == 2
     assert "1 table markers, 0 ends" in capsys.readouterr().err
 
 
 def test_a_marker_in_a_sentence_is_text(results, tmp_path):
     doc = tmp_path / "doc.md"
-    doc.write_text("Between `<!-- table:NAME -->` and `<!-- end -->` stands a table.\n")
+    doc.write_text("Between `<!-- table:NAME -->` and `<!-- end -->` stands a table.\n", encoding="utf-8")
     assert run(results, doc, "--check") == 0
 
 
@@ -109,7 +109,7 @@ def test_an_evaluation_in_both_modes_side_by_side(results, tmp_path):
         evaluated(tmp_path, mode=mode, environment="none", repeats=3, json_path=results / f"ala2.{mode}.json")
     doc = document(tmp_path / "doc.md", "ala2:structure", "ala2:torsions", "ala2")
     assert run(results, doc) == 0
-    first, second, whole = doc.read_text().split("## ")[1:]
+    first, second, whole = doc.read_text(encoding="utf-8").split("## ")[1:]
     assert "| figure | paper | MD floor | strict | MD floor | reference | outside |" in first
     assert "TIC-2D" in first and "JS distance of" not in first
     assert "| figure | model | MD floor |" in second and "TIC-2D" not in second
@@ -151,10 +151,10 @@ def efficiency() -> dict:
 
 def test_an_efficiency_file(results, tmp_path, capsys):
     path = results / "eff.json"
-    path.write_text(json.dumps(efficiency()))
+    path.write_text(json.dumps(efficiency()), encoding="utf-8")
     doc = document(tmp_path / "doc.md", "eff", "eff:speed")
     assert run(results, doc) == 0
-    whole, speed = doc.read_text().split("## ")[1:]
+    whole, speed = doc.read_text(encoding="utf-8").split("## ")[1:]
     assert "| slowest | sampling | 5.5 (4 to 7) | 5.5 (4 to 7) | 0.5 (0.4 to 0.6) |" in whole
     assert "n/a (md, seed 2: too short)" in whole
     assert "| JS distance of φ, ALA 2 | 0.2 | 0.1 | 0.120 ± 0.010 |  |" in whole
@@ -164,7 +164,7 @@ def test_an_efficiency_file(results, tmp_path, capsys):
     assert "slowest" in speed and "population" not in speed
     assert run(results, document(tmp_path / "doc.md", "eff:nothing")) == 2
     assert "nothing" in capsys.readouterr().err
-    path.write_text(json.dumps(efficiency() | {"summary": None}))
+    path.write_text(json.dumps(efficiency() | {"summary": None}), encoding="utf-8")
     assert run(results, document(tmp_path / "doc.md", "eff")) == 2
 
 
@@ -178,8 +178,8 @@ def test_a_file_of_benchmark_md(results, tmp_path):
     }
     failed = candidate | {"time_step_fs": 5.0, "ns_per_day": None, "status": "failed", "reason": "NaN"}
     record = {"benchmark": "md", "candidates": [candidate, failed], "provenance": PROVENANCE}
-    (results / "md.json").write_text(json.dumps(record))
+    (results / "md.json").write_text(json.dumps(record), encoding="utf-8")
     doc = document(tmp_path / "doc.md", "md")
     assert run(results, doc) == 0
-    assert "| Reference, 4 fs | 12,796 | fastest |" in doc.read_text()
-    assert "| Reference, 5 fs | n/a | failed: NaN |" in doc.read_text()
+    assert "| Reference, 4 fs | 12,796 | fastest |" in doc.read_text(encoding="utf-8")
+    assert "| Reference, 5 fs | n/a | failed: NaN |" in doc.read_text(encoding="utf-8")

@@ -50,7 +50,7 @@ class ExternalReferences(html.parser.HTMLParser):
 
 def test_a_perfect_run(good_run):
     folder, report = good_run
-    assert json.loads((folder / "report.json").read_text()) == report
+    assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == report
     (scores,) = report["torsions"]
     floor = scores["js_floor"]["phi_psi"]
     assert scores["js"]["phi_psi"] < floor["mean"] + 4 * floor["std"]
@@ -86,7 +86,7 @@ def test_a_stuck_run_claims_no_independent_samples(tmp_path):
 
 
 def test_the_page_is_self_contained(good_run):
-    page = (good_run[0] / "report.html").read_text()
+    page = (good_run[0] / "report.html").read_text(encoding="utf-8")
     parser = ExternalReferences()
     parser.feed(page)
     assert parser.found == [("link", "href", "data:,")]
@@ -112,7 +112,7 @@ def test_without_reference_nothing_is_made_up(tmp_path):
     assert scores["model"]["stay_alpha"]["value"] > 0
     assert report["energy"]["median_shift_kt"] is None
     assert report["speed"]["md_ns_per_day"] is None and report["speed"]["nominal_ratio_to_md"] is None
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No reference given" in page and "n/a" in page
 
 
@@ -155,7 +155,7 @@ def test_energies_off_the_axis_are_said(tmp_path):
         row["potential_energy_kj_mol"] = 1e6
     write_run(tmp_path, reference_run(40), rows, run_record(40))
     write_report(tmp_path)
-    assert "25.0 % of this run&#39;s frames" in (tmp_path / "report.html").read_text()
+    assert "25.0 % of this run&#39;s frames" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_text_is_escaped(tmp_path):
@@ -165,21 +165,21 @@ def test_text_is_escaped(tmp_path):
     record["model"]["metadata"]["license"] = attack
     write_run(tmp_path, reference_run(20), jump_rows(20, np.random.default_rng(0)), record)
     write_report(tmp_path)
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert attack not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "</script" not in embedded_json({"name": attack})
 
 
 def test_a_molecule_without_torsions(tmp_path):
     pdb = tmp_path / "water.pdb"
-    pdb.write_text(WATER_PDB)
+    pdb.write_text(WATER_PDB, encoding="utf-8")
     positions = np.repeat(load_topology(pdb)[1][None], 10, axis=0)
     write_run(tmp_path / "run", positions, jump_rows(10, np.random.default_rng(0)), run_record(10), pdb)
     report = write_report(tmp_path / "run")
     assert report["torsions"] == [] and report["reference"] is None
     assert report["trajectory"]["frames_chirality_flipped"] is None
     assert report["trajectory"]["max_heavy_bond_deviation_nm"] is None
-    assert "no residue with both" in (tmp_path / "run" / "report.html").read_text()
+    assert "no residue with both" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_one_jump(tmp_path):
@@ -196,7 +196,7 @@ def test_frames_and_rows_that_differ_are_said(tmp_path):
 
 @pytest.mark.parametrize(("table", "command"), [("cycles.csv", "hybrid"), ("moves.csv", "solvent")])
 def test_runs_of_other_commands_are_refused_by_name(tmp_path, table: str, command: str):
-    (tmp_path / table).write_text("")
+    (tmp_path / table).write_text("", encoding="utf-8")
     with pytest.raises(
         DataError, match=rf"a run of `openmm-unisim {command}`, which has no report; judge its"
     ):
@@ -207,7 +207,7 @@ def test_broken_folders_are_named(tmp_path, good_run):
     with pytest.raises(DataError, match=r"holds no topology\.pdb"):
         write_report(tmp_path)
     write_run(tmp_path, reference_run(3), jump_rows(3, np.random.default_rng(0)), run_record(3))
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="lag_time_ps"):
         write_report(tmp_path)
     with pytest.raises(DataError, match="doesn't exist"):
@@ -239,13 +239,13 @@ def test_resampling_is_seeded(good_run, tmp_path):
 def test_a_cut_off_last_row_is_dropped_and_a_broken_middle_is_an_error(tmp_path):
     write_run(tmp_path, reference_run(4), jump_rows(4, np.random.default_rng(0)), run_record(4))
     path = tmp_path / "jumps.csv"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:4], lines[4][:9]]))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*lines[:4], lines[4][:9]]), encoding="utf-8")
     assert len(read_jumps(path)["jump"]) == 3
-    path.write_text("\n".join([*lines[:2], "rubbish", *lines[3:]]))
+    path.write_text("\n".join([*lines[:2], "rubbish", *lines[3:]]), encoding="utf-8")
     with pytest.raises(DataError, match="line 3"):
         read_jumps(path)
-    path.write_text("a,b\n1,2\n")
+    path.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(DataError, match="lacks the columns"):
         read_jumps(path)
 
@@ -280,7 +280,7 @@ def test_strict_json():
 
 
 def test_embedded_libraries_are_the_ones_recorded():
-    readme = (FOLDER / "assets" / "README.md").read_text()
+    readme = (FOLDER / "assets" / "README.md").read_text(encoding="utf-8")
     for name in ("plotly-cartesian.min.js", "3Dmol-min.js"):
         digest = hashlib.sha256((FOLDER / "assets" / name).read_bytes()).hexdigest()
         assert f"`{name}`" in readme and digest in readme

@@ -88,7 +88,7 @@ def visit(page: Path, folder: Path) -> Visit:
 
 def _requests(log: Path) -> list[str]:
     """URLs asked for on behalf of a file:// page; Chromium's own requests have another isolation key."""
-    events = json.loads(log.read_text())["events"]
+    events = json.loads(log.read_text(encoding="utf-8"))["events"]
     parameters = [event.get("params", {}) for event in events]
     return [p["url"] for p in parameters if "file://" in str(p.get("network_isolation_key")) and "url" in p]
 
@@ -103,7 +103,7 @@ def page(tmp_path_factory):
 
 def test_everything_is_drawn_and_the_view_plays(page, tmp_path):
     probed = tmp_path / "probed.html"
-    probed.write_text(page.read_text().replace("</body>", PROBE))
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
     result = visit(probed, tmp_path)
     assert result.attribute("data-ready") == "true"
     for figure in ("surface-0-0", "surface-0-1", "phi-0", "psi-0", "energy", "trace-0", "energy-trace"):
@@ -121,15 +121,20 @@ def test_everything_is_drawn_and_the_view_plays(page, tmp_path):
 
 def test_no_request_even_where_the_policy_would_allow_it(page, tmp_path):
     open_page = tmp_path / "open.html"
-    text, removed = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text())
+    text, removed = re.subn(
+        r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8")
+    )
     assert removed == 1
-    open_page.write_text(text)
+    open_page.write_text(text, encoding="utf-8")
     assert visit(open_page, tmp_path).requests == []
 
 
 def test_these_tests_would_notice(tmp_path):
     bad = tmp_path / "bad.html"
-    bad.write_text("<body><img src='http://example.invalid/x.png'><script>undefined_name();</script></body>")
+    bad.write_text(
+        "<body><img src='http://example.invalid/x.png'><script>undefined_name();</script></body>",
+        encoding="utf-8",
+    )
     result = visit(bad, tmp_path)
     assert "http://example.invalid/x.png" in result.requests
     assert any("undefined_name" in line for line in result.console)

@@ -34,7 +34,7 @@ def test_copies_are_scored_together_with_provenance(tmp_path):
     np.savez(tmp_path / "run.npz", positions=positions.reshape(3, 200, 22, 3))
     done = run(tmp_path / "run.npz", "--skip", 10, "--pieces", 3, "--json", tmp_path / "score.json")
     assert done.returncode == 0, done.stderr
-    score = json.loads((tmp_path / "score.json").read_text())
+    score = json.loads((tmp_path / "score.json").read_text(encoding="utf-8"))
     assert score["n_frames"] == 570
     assert score["model"]["stay_alpha"]["windows"] + score["model"]["stay_beta"]["windows"] == 3 * 189
     assert score["validity"]["explosions"] == 0

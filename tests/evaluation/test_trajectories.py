@@ -82,7 +82,7 @@ def test_broken_files_are_named(tmp_path, topology):
     (tmp_path / "bad.npz").write_bytes(b"not an archive")
     with pytest.raises(DataError, match="it isn't in the format that its name says"):
         load_trajectory(tmp_path / "bad.npz", topology)
-    (tmp_path / "bad.pdb").write_text("nothing")
+    (tmp_path / "bad.pdb").write_text("nothing", encoding="utf-8")
     with pytest.raises(
         StructureError, match=r"bad\.pdb' can't be read as a PDB file \(it isn't in the format"
     ):

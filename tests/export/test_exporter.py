@@ -60,7 +60,9 @@ def test_metadata_of_the_export_itself_are_filled_in(tmp_path):
 
 def test_the_sidecar_is_what_sha256sum_reads(tmp_path):
     path = write_toy(tmp_path / "toy.unisim.pt")
-    assert (tmp_path / "toy.unisim.pt.sha256").read_text() == f"{sha256_of_file(path)}  toy.unisim.pt\n"
+    assert (tmp_path / "toy.unisim.pt.sha256").read_text(
+        encoding="utf-8"
+    ) == f"{sha256_of_file(path)}  toy.unisim.pt\n"
     subprocess.run(["sha256sum", "--check", "--quiet", "toy.unisim.pt.sha256"], cwd=tmp_path, check=True)
 
 
@@ -116,7 +118,7 @@ def test_a_wrong_checksum_stops_the_loading(tmp_path):
     load_model_file(path, sha256=sha256_of_file(path))
     with pytest.raises(ModelFileError, match=r"and 0000.* was asked for"):
         load_model_file(path, sha256="0" * 64)
-    path.with_name(path.name + ".sha256").write_text("0" * 64 + "  toy.unisim.pt\n")
+    path.with_name(path.name + ".sha256").write_text("0" * 64 + "  toy.unisim.pt\n", encoding="utf-8")
     with pytest.raises(ModelFileError, match="fetch or export both again"):
         load_model_file(path)
 

@@ -122,7 +122,7 @@ def test_weights_are_stored_at_most_twice(files, tmp_path):
 
 def test_absent_operators_are_one_clear_error(files, monkeypatch, tmp_path):
     """The loader says what to do; the plain file still loads, and exports are plain."""
-    (tmp_path / "build_info.json").write_text(json.dumps({"torch": torch.__version__}))
+    (tmp_path / "build_info.json").write_text(json.dumps({"torch": torch.__version__}), encoding="utf-8")
     monkeypatch.setattr(plugin, "_LIBRARIES", tmp_path)
     plugin.load_operators.cache_clear()
     with pytest.raises(PluginError, match=r"fused operators can't be loaded.*build it again"):

@@ -163,7 +163,7 @@ def test_truncated_foreign_renamed_and_changed_files(containers, tmp_path):
     with pytest.raises(ModelFileError, match="was asked for"):
         load_model_file(containers["package"], sha256="0" * 64)
     (tmp_path / "short.unisim.pt2").write_bytes(content)
-    (tmp_path / "short.unisim.pt2.sha256").write_text("0" * 64 + "  short.unisim.pt2\n")
+    (tmp_path / "short.unisim.pt2.sha256").write_text("0" * 64 + "  short.unisim.pt2\n", encoding="utf-8")
     with pytest.raises(ModelFileError, match=r"SHA-256 .*says 000"):
         load_model_file(tmp_path / "short.unisim.pt2")
 

@@ -51,10 +51,10 @@ def test_scripts_parse(script: Path):
 
 @pytest.mark.parametrize("script", RECIPES, ids=lambda path: path.parent.name)
 def test_recipes_name_what_exists_and_what_they_made(script: Path):
-    text = script.read_text()
+    text = script.read_text(encoding="utf-8")
     assert os.access(script, os.X_OK) and text.rstrip().endswith("once register register")
     for name in re.findall(r'"\$HERE/([^"]+\.json)"', text):
-        content = (script.parent / name).read_text()
+        content = (script.parent / name).read_text(encoding="utf-8")
         CONFIGURATIONS[json.loads(content).get("kind", "plan")].model_validate_json(content)
     for name in re.findall(r"(?<![\w/$])(?:openmm_unisim|tools|data|checkpoints)/[\w./-]+", text):
         assert (FOLDER.parents[1] / name).exists(), name
@@ -73,20 +73,20 @@ def test_a_stopped_recipe_goes_on(tmp_path: Path):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("openmm-unisim", "python"):
-        (programs / name).write_text(FAKE)
+        (programs / name).write_text(FAKE, encoding="utf-8")
         (programs / name).chmod(0o755)
     (tmp_path / "stop").touch()
 
     def run() -> tuple[int, list[str]]:
         log = tmp_path / "commands.log"
-        log.write_text("")
+        log.write_text("", encoding="utf-8")
         environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
         done = subprocess.run(
             ["bash", str(tmp_path / "openmm_unisim/pretrained/ala2/rebuild.sh")],
             env=environment,
             capture_output=True,
         )
-        return done.returncode, log.read_text().splitlines()
+        return done.returncode, log.read_text(encoding="utf-8").splitlines()
 
     status, commands = run()
     assert status == 3 and len(commands) == 2 and commands[0].startswith("openmm-unisim generate ACE-ALA-NME")
@@ -98,5 +98,7 @@ def test_a_stopped_recipe_goes_on(tmp_path: Path):
         "tools/register_model.py",
     ]
     assert commands[1].endswith("--start-from runs/weights/ala2/1/run.safetensors")
-    assert (tmp_path / "openmm_unisim/pretrained/ala2/weights.safetensors").read_text() == "weights\n"
+    assert (tmp_path / "openmm_unisim/pretrained/ala2/weights.safetensors").read_text(
+        encoding="utf-8"
+    ) == "weights\n"
     assert run() == (0, [])

@@ -15,14 +15,14 @@ def folder(tmp_path):
     """A registry with one model, `toy`."""
     path = write_toy(tmp_path / "toy.unisim.pt")
     entry = {"file": path.name, "sha256": sha256_of_file(path), "card": "toy.md"}
-    (tmp_path / "registry.json").write_text(json.dumps({"toy": entry}))
+    (tmp_path / "registry.json").write_text(json.dumps({"toy": entry}), encoding="utf-8")
     return tmp_path
 
 
 def rewrite(folder, **changes):
-    registry = json.loads((folder / "registry.json").read_text())
+    registry = json.loads((folder / "registry.json").read_text(encoding="utf-8"))
     registry["toy"].update(changes)
-    (folder / "registry.json").write_text(json.dumps(registry))
+    (folder / "registry.json").write_text(json.dumps(registry), encoding="utf-8")
 
 
 def test_the_shipped_registry_is_sound():
@@ -60,7 +60,7 @@ def test_changed_content_is_noticed(folder):
 
 @pytest.mark.parametrize("text", ["", "no digest here", "abc"])
 def test_a_broken_sidecar_is_named(folder, text):
-    (folder / "toy.unisim.pt.sha256").write_text(text)
+    (folder / "toy.unisim.pt.sha256").write_text(text, encoding="utf-8")
     with pytest.raises(ModelFileError, match=r"sha256 holds no SHA-256"):
         resolve_model(folder / "toy.unisim.pt", folder)
 
@@ -88,6 +88,6 @@ def test_a_broken_entry_is_named(folder, changes, text):
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"toy": {"file": "x"}}', '{"toy": 1}'])
 def test_a_broken_registry_is_named(tmp_path, content):
     if content is not None:
-        (tmp_path / "registry.json").write_text(content)
+        (tmp_path / "registry.json").write_text(content, encoding="utf-8")
     with pytest.raises(ModelFileError, match=r"registry.json can't be used"):
         available_models(tmp_path)

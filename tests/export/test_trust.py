@@ -75,7 +75,7 @@ def test_what_this_account_made_is_trusted_by_content_and_not_by_name(account: P
     trust._process.clear()
     copy = shutil.copy(path, tmp_path / "copy.unisim.pt")
     load_model_file(copy)
-    account.write_text(account.read_text().splitlines()[0] + "\n")
+    account.write_text(account.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
     trust._process.clear()
     shutil.copy(other, path)  # another content under a trusted name
     shutil.copy(other.with_name(other.name + ".sha256"), path.with_name(path.name + ".sha256"))
@@ -108,7 +108,7 @@ def test_damage_of_the_list_costs_that_line_only(account: Path) -> None:
 def test_a_path_cannot_add_a_line_of_its_own(account: Path) -> None:
     remember(Path(f"evil\n{DIGEST}  made"), "12" * 32, "made")
     trust._process.clear()
-    assert len(account.read_text().splitlines()) == 1 and refusal("x", DIGEST) != ""
+    assert len(account.read_text(encoding="utf-8").splitlines()) == 1 and refusal("x", DIGEST) != ""
 
 
 def test_a_list_that_others_may_write_counts_for_nothing(account: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_list_that_others_may_write_counts_for_nothing(account: Path) -> None:
 def test_an_account_without_a_writable_home_is_warned_and_the_process_goes_on(
     account: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv(
         trust.LIST_VARIABLE, str(tmp_path / "file" / "list")
     )  # below a file: nobody can write it
@@ -153,7 +153,7 @@ def test_processes_that_append_at_once_lose_nothing(account: Path) -> None:
         process.start()
     for process in processes:
         process.join(60)
-    assert len(trust._remembered()[0]) == 150 and len(account.read_text().splitlines()) == 150
+    assert len(trust._remembered()[0]) == 150 and len(account.read_text(encoding="utf-8").splitlines()) == 150
 
 
 def test_authorise_returns_the_digest(account: Path) -> None:

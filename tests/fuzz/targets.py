@@ -240,11 +240,16 @@ def _checkpoint_record(folder: Path) -> Path:
 
     path = folder / "record.json"
     path.write_text(
-        json.dumps({
-            "jumps": 3, "wall_s": 1.5, "sha256": hashlib.sha256(b"data").hexdigest(),
-            "bytes": {"trajectory.xtc": 100, "jumps.csv": 50},
-        })
-    )  # fmt: skip
+        json.dumps(
+            {
+                "jumps": 3,
+                "wall_s": 1.5,
+                "sha256": hashlib.sha256(b"data").hexdigest(),
+                "bytes": {"trajectory.xtc": 100, "jumps.csv": 50},
+            }
+        ),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -254,7 +259,7 @@ def _structure(folder: Path) -> list[Path]:
     from openmm_unisim.system import build_capped_peptide
 
     molecule = build_capped_peptide("A")
-    with open(folder / "seed.pdb", "w") as stream:
+    with open(folder / "seed.pdb", "w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, stream)
     return [folder / "seed.pdb"]
 

@@ -93,6 +93,8 @@ def test_arrays_of_objects_in_a_checkpoint_of_replicas(mark: Path) -> None:
 def test_tags_of_yaml_make_no_objects(mark: Path, tmp_path: Path) -> None:
     from openmm_unisim.hybrid.protocol import load_protocol
 
-    (tmp_path / "x.yaml").write_text(f"cycles: !!python/object/apply:os.mkdir [{str(mark)!r}]")
+    (tmp_path / "x.yaml").write_text(
+        f"cycles: !!python/object/apply:os.mkdir [{str(mark)!r}]", encoding="utf-8"
+    )
     with pytest.raises(UniSimError):
         load_protocol(tmp_path / "x.yaml")

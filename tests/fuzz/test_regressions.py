@@ -30,7 +30,7 @@ def test_settings_that_are_no_utf8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["cycles: " + "9" * 5000, "cycles: 2001-99-99", "cycles: " + "[" * 1500])
 def test_yaml_that_python_cannot_hold(text: str, tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text(text)
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match="is no YAML"):
         load_protocol(tmp_path / "x.yaml")
 
@@ -38,7 +38,7 @@ def test_yaml_that_python_cannot_hold(text: str, tmp_path: Path) -> None:
 def test_aliases_that_multiply(tmp_path: Path) -> None:
     """Ten levels of ten references each: the error's text must not spell them out."""
     levels = ["a0: &a0 x"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
-    (tmp_path / "x.yaml").write_text("\n".join([*levels, "md: *a9"]))
+    (tmp_path / "x.yaml").write_text("\n".join([*levels, "md: *a9"]), encoding="utf-8")
     with pytest.raises(ConfigError) as error:
         load_protocol(tmp_path / "x.yaml")
     assert len(str(error.value)) < 1000
@@ -50,7 +50,7 @@ def committed(folder: RunFolder) -> dict:
     for name in ("trajectory.xtc", "jumps.csv"):
         (folder.path / name).write_bytes(b"x" * 100)
     folder.save_checkpoint(b"data", {"standing": {"done": 3}})
-    return json.loads(folder.checkpoint_record.read_text())
+    return json.loads(folder.checkpoint_record.read_text(encoding="utf-8"))
 
 
 def test_a_record_that_was_changed_cuts_no_file(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_record_that_was_changed_cuts_no_file(tmp_path: Path) -> None:
     record = committed(folder)
     assert "bytes" in folder.load_checkpoint()[1]
     record["bytes"]["jumps.csv"] = 5
-    folder.checkpoint_record.write_text(json.dumps(record))
+    folder.checkpoint_record.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(CheckpointError, match="was changed since it was written"):
         folder.load_checkpoint()
 
@@ -78,13 +78,13 @@ def test_a_record_of_before_still_loads(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     record = committed(folder)
     del record["record_sha256"]
-    folder.checkpoint_record.write_text(json.dumps(record))
+    folder.checkpoint_record.write_text(json.dumps(record), encoding="utf-8")
     assert folder.load_checkpoint()[1]["standing"] == {"done": 3}
 
 
 def test_a_solvent_record_with_a_strange_name_removes_no_file(tmp_path: Path) -> None:
     folder = SolventFolder(tmp_path)
-    folder.moves.write_text("x" * 100)
+    folder.moves.write_text("x" * 100, encoding="utf-8")
     for known in (None, {"moves.cs": 5}):
         with pytest.raises(CheckpointError, match="doesn't name the files"):
             folder.truncate_to({"bytes": known})
@@ -94,7 +94,7 @@ def test_a_solvent_record_with_a_strange_name_removes_no_file(tmp_path: Path) ->
 def test_records_nested_too_deeply_or_without_identity(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     committed(folder)
-    folder.checkpoint_record.write_text("[" * 100_000)
+    folder.checkpoint_record.write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(CheckpointError, match="can't be read"):
         folder.load_checkpoint()
     for damaged in ({"identity": 3}, {"identity": {"substeps": 0}}):

@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
-    script = re.search(r"```python\n(.*?)```", (ROOT / "docs/hybrid.md").read_text(), re.DOTALL)[1]
+    script = re.search(
+        r"```python\n(.*?)```", (ROOT / "docs/hybrid.md").read_text(encoding="utf-8"), re.DOTALL
+    )[1]
     assert script.count("hybrid.step(100)") == 1 and script.count("mdSteps=500") == 1
     script = script.replace("hybrid.step(100)", "hybrid.step(2)").replace("mdSteps=500", "mdSteps=10")
     (tmp_path / "demo-output").mkdir()
@@ -22,4 +24,4 @@ def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "cycles=2" in result.stdout and result.stdout.strip().endswith("True")
-    assert len((tmp_path / "cycles.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "cycles.csv").read_text(encoding="utf-8").splitlines()) == 3

@@ -96,7 +96,7 @@ def test_every_reporter_of_openmm_works_in_cycles(toys, tmp_path: Path, n: int) 
     ]  # fmt: skip
     for _ in range(25 // n):
         simulation.step(n)
-    with open(tmp_path / "log.csv", newline="") as stream:
+    with open(tmp_path / "log.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["Step"] for row in rows] == ["5", "10", "15", "20", "25"]
     assert [float(row["Time (ps)"]) for row in rows] == pytest.approx([5 * length * k for k in range(1, 6)])

@@ -21,7 +21,9 @@ def test_three_protocols_are_shipped_and_valid() -> None:
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("kind: explore\nmd: {steps: 10, time_step_fs: 2}\njump: {after: accept}\n")
+    path.write_text(
+        "kind: explore\nmd: {steps: 10, time_step_fs: 2}\njump: {after: accept}\n", encoding="utf-8"
+    )
     protocol = load_protocol(path, cycles=7)
     assert (protocol.cycles, protocol.md.steps, protocol.jump.after) == (7, 10, "accept")
     assert protocol.shaping() == load_protocol(path, cycles=9).shaping()
@@ -55,7 +57,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_wrong_protocol_is_one_sentence_that_names_the_key(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "wrong.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as caught:
         load_protocol(path)
     assert "wrong.yaml" in str(caught.value) and "\n" not in str(caught.value)

@@ -48,7 +48,7 @@ def settings_for(model: Path, output: Path, protocol: Protocol, **changes: objec
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "cycles.csv", newline="") as stream:
+    with open(folder / "cycles.csv", encoding="utf-8", newline="") as stream:
         return [{k: v for k, v in row.items() if k != "wall_s"} for row in csv.DictReader(stream)]
 
 
@@ -56,7 +56,9 @@ def assert_same_run(first: Path, second: Path) -> None:
     for name in ("trajectory.xtc", "checkpoint.chk"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert rows(first) == rows(second)
-    records = [json.loads((folder / "run.json").read_text())["cycles"] for folder in (first, second)]
+    records = [
+        json.loads((folder / "run.json").read_text(encoding="utf-8"))["cycles"] for folder in (first, second)
+    ]
     for record in records:
         for name in ("wall_s", "cpu_s", "cycles_per_s"):
             record.pop(name)
@@ -154,7 +156,7 @@ def test_a_finished_run_can_be_extended_and_nothing_else_be_changed(toys, tmp_pa
 def test_start_points_are_ready_for_md_anywhere(toys, tmp_path: Path) -> None:
     record = run_hybrid(settings_for(toys["gentle"], tmp_path, short("seed")), observer=Stopper())
     seeds = tmp_path / "seeds"
-    assert record["start_points"] == json.loads((seeds / "seeds.json").read_text())
+    assert record["start_points"] == json.loads((seeds / "seeds.json").read_text(encoding="utf-8"))
     assert record["start_points"]["cycles"] == [5, 10, 15, 20]
     assert -1 <= record["start_points"]["lag_one_correlation"] <= 1
     frames = mdtraj.load(str(tmp_path / "trajectory.xtc"), top=str(tmp_path / "topology.pdb"))
@@ -172,10 +174,15 @@ def test_start_points_are_ready_for_md_anywhere(toys, tmp_path: Path) -> None:
         "Reference",
     ]
     subprocess.run(run, check=True, timeout=120)
-    assert len((seeds / "0004/log.csv").read_text().splitlines()) == 3
-    state = openmm.XmlSerializer.deserialize((seeds / "0004/state.xml").read_text())
+    assert len((seeds / "0004/log.csv").read_text(encoding="utf-8").splitlines()) == 3
+    state = openmm.XmlSerializer.deserialize((seeds / "0004/state.xml").read_text(encoding="utf-8"))
     assert np.abs(state.getVelocities(asNumpy=True)._value).max() > 0
-    assert openmm.XmlSerializer.deserialize((seeds / "integrator.xml").read_text()).getRandomNumberSeed() == 0
+    assert (
+        openmm.XmlSerializer.deserialize(
+            (seeds / "integrator.xml").read_text(encoding="utf-8")
+        ).getRandomNumberSeed()
+        == 0
+    )
 
 
 def test_how_alike_neighbours_are_has_its_known_values() -> None:
@@ -195,7 +202,7 @@ def arguments(
 
 
 def yaml_of(path: Path, kind: str, cycles: int) -> Path:
-    path.write_text(json.dumps(short(kind, cycles).model_dump()))  # JSON is YAML
+    path.write_text(json.dumps(short(kind, cycles).model_dump()), encoding="utf-8")  # JSON is YAML
     return path
 
 
@@ -239,7 +246,7 @@ def test_kill_9_at_random_moments_then_resume_gives_the_same_trajectory(
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    assert json.loads((parts / "run.json").read_text())["status"] == "running"
+    assert json.loads((parts / "run.json").read_text(encoding="utf-8"))["status"] == "running"
     line = arguments(toys["gentle"], parts, protocol, "--resume", platform=platform)
     result = CliRunner().invoke(program, line)
     assert result.exit_code == 0, result.output
@@ -269,5 +276,5 @@ def test_show_prints_the_protocol(name: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(program, ["hybrid", name, "--show"])
     assert result.exit_code == 0
     copy = tmp_path / "copy.yaml"
-    copy.write_text(result.stdout)
+    copy.write_text(result.stdout, encoding="utf-8")
     assert load_protocol(copy) == load_protocol(name)

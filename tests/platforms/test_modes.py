@@ -123,10 +123,10 @@ def test_seed(platform: str, tmp_path: Path) -> None:
     writer.after_cycle(1)
     assert writer.finish(1)["number"] == 1
     (state,) = tmp_path.glob("0*/state.xml")
-    system = openmm.XmlSerializer.deserialize((tmp_path / "system.xml").read_text())
-    integrator = openmm.XmlSerializer.deserialize((tmp_path / "integrator.xml").read_text())
+    system = openmm.XmlSerializer.deserialize((tmp_path / "system.xml").read_text(encoding="utf-8"))
+    integrator = openmm.XmlSerializer.deserialize((tmp_path / "integrator.xml").read_text(encoding="utf-8"))
     context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
-    context.setState(openmm.XmlSerializer.deserialize(state.read_text()))
+    context.setState(openmm.XmlSerializer.deserialize(state.read_text(encoding="utf-8")))
     integrator.step(5)
     assert np.isfinite(context.getState(positions=True).getPositions(asNumpy=True)._value).all()
 

@@ -28,7 +28,7 @@ def script() -> ModuleType:
 
 def fake_program(folder: Path, name: str, output: str) -> None:
     path = folder / name
-    path.write_text(f"#!/bin/sh\necho '{output}'\n")
+    path.write_text(f"#!/bin/sh\necho '{output}'\n", encoding="utf-8")
     path.chmod(0o755)
 
 
@@ -106,7 +106,7 @@ def test_what_is_imported_is_required(script, monkeypatch) -> None:
     required = {re.split(r"[=<>]", text)[0].lower() for text in needed}
     imported = set()
     for path in (ROOT / "openmm_unisim").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

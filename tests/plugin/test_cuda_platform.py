@@ -68,7 +68,7 @@ def test_it_loads_where_openmm_has_no_cuda_platform(library) -> None:
     plugin.load_plugin()
     there = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     assert library.name not in plugin.plugin_load_failures()
-    assert str(library.name) in Path("/proc/self/maps").read_text()
+    assert str(library.name) in Path("/proc/self/maps").read_text(encoding="utf-8")
     if "CUDA" not in there:
         with pytest.raises(openmm.OpenMMException, match=r"no registered Platform called .CUDA"):
             openmm.Platform.getPlatformByName("CUDA")
@@ -82,9 +82,14 @@ def test_device_code_is_cuda(precision: str, tmp_path) -> None:
     mixed = "#define USE_MIXED_PRECISION\n" if precision == "mixed" else ""
     source = tmp_path / "code.cu"
     source.write_text(
-        PRELUDE + mixed + TYPES.format(*types) + MAKERS.format(*types) + DEVICE_CODE.read_text()
+        PRELUDE
+        + mixed
+        + TYPES.format(*types)
+        + MAKERS.format(*types)
+        + DEVICE_CODE.read_text(encoding="utf-8"),
+        encoding="utf-8",
     )
     subprocess.run(["nvcc", "-ptx", "-o", str(tmp_path / "code.ptx"), str(source)], check=True, timeout=120)
-    names = (tmp_path / "code.ptx").read_text()
+    names = (tmp_path / "code.ptx").read_text(encoding="utf-8")
     for kernel in ("save", "restore", "gather", "scatter"):
         assert f".entry {kernel}Positions" in names

@@ -158,7 +158,9 @@ def test_an_index_outside_the_atoms_is_refused(program, tmp_path) -> None:
 def test_the_checker_sees_a_missing_wait(tmp_path) -> None:
     """The same loops with threads that don't wait for each other."""
     broken = tmp_path / "broken.cpp"
-    broken.write_text(LOOPS.read_text().replace("meeting->arrive_and_wait();", "", 1))
+    broken.write_text(
+        LOOPS.read_text(encoding="utf-8").replace("meeting->arrive_and_wait();", "", 1), encoding="utf-8"
+    )
     path = compile_program(tmp_path / "broken", broken)
     with pytest.raises(AssertionError, match="data race"):
         run(path, tmp_path, problem("float", 2, True), "float", "linear", 6)
@@ -173,7 +175,7 @@ def registered(tmp_path_factory) -> None:
     """CudaOperators.cpp with the loops for the host, a stream of nobody, and small chunks."""
     folder = tmp_path_factory.mktemp("operators")
     source, library = folder / "operators.cpp", folder / "operators.so"
-    text = (OPERATORS / "cuda" / "CudaOperators.cpp").read_text()
+    text = (OPERATORS / "cuda" / "CudaOperators.cpp").read_text(encoding="utf-8")
     for old, new in (
         ("torchSide.getStreamNativeHandle(torchSide.getStream(x.device()))", "nullptr"),
         ("CHUNK_NUMBERS = 1 << 24", SMALL_CHUNKS),
@@ -181,7 +183,7 @@ def registered(tmp_path_factory) -> None:
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)
-    source.write_text(text)
+    source.write_text(text, encoding="utf-8")
     folder = Path(torch.__file__).parent
     headers = [f"-isystem{folder / 'include'}", f"-isystem{folder / 'include/torch/csrc/api/include'}"]
     libraries = [f"-L{folder / 'lib'}", "-ltorch_cpu", "-lc10"]  # in the process already

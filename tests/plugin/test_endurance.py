@@ -20,7 +20,7 @@ PAGE = resource.getpagesize()
 def resident_memory() -> int:
     """Bytes of this process in memory."""
     gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * PAGE
 
 
 def test_memory_does_not_grow_with_jumps(toys) -> None:
@@ -96,7 +96,8 @@ def test_concurrent_runs_share_no_files(toys, tmp_path: Path) -> None:
 
 def test_the_long_runs_were_flat() -> None:
     """What benchmarks/endurance.py has found: 100,000 jumps of the toy, 10,000 of a real model."""
-    runs = json.loads((ROOT / "benchmarks" / "results" / "endurance.json").read_text())["runs"]
+    written = ROOT / "benchmarks" / "results" / "endurance.json"
+    runs = json.loads(written.read_text(encoding="utf-8"))["runs"]
     assert runs["toy"]["jumps"] >= 100_000 and runs["molecule"]["jumps"] >= 10_000
     for run in runs.values():
         assert run["memory_growth_percent"] < 2.0

@@ -40,7 +40,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with whole.open("w") as stream:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, stream, keepIds=True)
     lines = []
-    for line in whole.read_text().splitlines():
+    for line in whole.read_text(encoding="utf-8").splitlines():
         name = line[12:16].strip()
         if line.startswith(("ATOM", "HETATM")) and (
             line[76:78].strip() == "H" or (name == "O" and "ALA" in line)
@@ -54,7 +54,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             line = line[:16] + "B" + line[17:30] + moved + line[38:]
         lines.append(line)
     pdb = folder / "broken.pdb"
-    pdb.write_text("\n".join(lines) + "\n")
+    pdb.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"pdb": pdb, "folder": folder}
 
 
@@ -99,7 +99,8 @@ def amber(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("amber")
     (folder / "in").write_text(
         "source leaprc.protein.ff14SB\nset default PBRadii mbondi2\nm = sequence { ACE ALA NME }\n"
-        "saveamberparm m m.prmtop m.inpcrd\nquit\n"
+        "saveamberparm m m.prmtop m.inpcrd\nquit\n",
+        encoding="utf-8",
     )
     subprocess.run(["tleap", "-f", "in"], cwd=folder, check=True, capture_output=True, timeout=300)
     return folder
@@ -137,11 +138,13 @@ def test_gromacs_files(amber: Path, tmp_path: Path) -> None:
 def test_a_system_from_xml(tmp_path: Path) -> None:
     """With the Topology from a PDB file, as OpenMM's own set-up tools write them."""
     molecule = load_molecule("ACE-ALA-NME")
-    (tmp_path / "system.xml").write_text(openmm.XmlSerializer.serialize(create_system(molecule, "obc2")))
+    (tmp_path / "system.xml").write_text(
+        openmm.XmlSerializer.serialize(create_system(molecule, "obc2")), encoding="utf-8"
+    )
     with (tmp_path / "m.pdb").open("w") as stream:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, stream)
     pdb = app.PDBFile(str(tmp_path / "m.pdb"))
-    system = openmm.XmlSerializer.deserialize((tmp_path / "system.xml").read_text())
+    system = openmm.XmlSerializer.deserialize((tmp_path / "system.xml").read_text(encoding="utf-8"))
     jump(pdb.topology, system, pdb.positions)
 
 

@@ -38,15 +38,15 @@ def test_absent_plugin(lib) -> None:
 
 @pytest.mark.parametrize("name", ["torch", "openmm"])
 def test_another_version_than_the_one_built_against(lib, name: str) -> None:
-    info = json.loads(BUILD_INFO.read_text())
+    info = json.loads(BUILD_INFO.read_text(encoding="utf-8"))
     info[name] = "1.99.0"
-    (lib / "build_info.json").write_text(json.dumps(info))
+    (lib / "build_info.json").write_text(json.dumps(info), encoding="utf-8")
     with pytest.raises(PluginError, match=rf"built against {name} 1\.99\.0, and {name} .* is installed"):
         load_again()
 
 
 def test_a_platform_library_that_cannot_be_loaded_is_recorded(lib, monkeypatch) -> None:
-    (lib / "build_info.json").write_text(BUILD_INFO.read_text())
+    (lib / "build_info.json").write_text(BUILD_INFO.read_text(encoding="utf-8"), encoding="utf-8")
     (lib / "plugins").mkdir()
     (lib / "plugins" / "libBroken.so").write_bytes(b"no library")
     monkeypatch.setattr(plugin, "_failures", {})

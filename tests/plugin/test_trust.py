@@ -74,12 +74,16 @@ def test_xml_from_elsewhere_vouches_for_nothing(foreign: Path, tmp_path: Path) -
     integrator = UniSimIntegrator(foreign, free_atoms(2)[0], 300, trusted=True)
     text = openmm.XmlSerializer.serialize(integrator)
     xml = tmp_path / "integrator.xml"
-    xml.write_text(text)
+    xml.write_text(text, encoding="utf-8")
     assert "is a program from elsewhere" in read_elsewhere(xml)
-    xml.write_text(text.replace(integrator.getModelHash(), ""))  # used to mean: any file will do
+    xml.write_text(
+        text.replace(integrator.getModelHash(), ""), encoding="utf-8"
+    )  # used to mean: any file will do
     assert "is a program from elsewhere" in read_elsewhere(xml)
     shipped = UniSimIntegrator("ala2", free_atoms(2)[0], 300).getModelHash()
-    xml.write_text(text.replace(integrator.getModelHash(), shipped))  # a trusted hash over another file
+    xml.write_text(
+        text.replace(integrator.getModelHash(), shipped), encoding="utf-8"
+    )  # a trusted hash over another file
     assert "is not the one that is asked for" in read_elsewhere(xml)
 
 

@@ -15,7 +15,7 @@ def folder(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
     folder.create()
     folder.trajectory.write_bytes(b"frame1")
-    folder.jumps.write_text("jump\n1\n")
+    folder.jumps.write_text("jump\n1\n", encoding="utf-8")
     return folder
 
 
@@ -23,13 +23,13 @@ def test_truncation_drops_whatever_followed_the_checkpoint(folder: RunFolder) ->
     folder.save_checkpoint(b"state", {"progress": {"done": 1}})
     with open(folder.trajectory, "ab") as stream:
         stream.write(b"frame2, and half of fra")
-    with open(folder.jumps, "a") as stream:
+    with open(folder.jumps, "a", encoding="utf-8") as stream:
         stream.write("2\n3,0.")
     data, record = folder.load_checkpoint()
     folder.truncate_to(record)
     assert data == b"state" and record["progress"] == {"done": 1}
     assert folder.trajectory.read_bytes() == b"frame1"
-    assert folder.jumps.read_text() == "jump\n1\n"
+    assert folder.jumps.read_text(encoding="utf-8") == "jump\n1\n"
 
 
 def test_a_kill_between_the_two_renames_loses_nothing(
@@ -76,7 +76,7 @@ def test_broken_folders_are_named(folder: RunFolder, tmp_path: Path) -> None:
     folder.checkpoint.write_bytes(b"rubbish")
     with pytest.raises(CheckpointError, match="is not the checkpoint"):
         folder.load_checkpoint()
-    folder.checkpoint_record.write_text("{half")
+    folder.checkpoint_record.write_text("{half", encoding="utf-8")
     with pytest.raises(CheckpointError, match="can't be read"):
         folder.load_checkpoint()
 
@@ -96,7 +96,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     used = tmp_path / "used"
     used.mkdir()
     RunFolder(used).check_free()
-    (used / "notes.txt").write_text("mine")
+    (used / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="not empty; add --resume"):
         RunFolder(used).check_free()
     with pytest.raises(OutputError, match="is a file"):
@@ -107,5 +107,9 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_records_are_valid_json(tmp_path: Path) -> None:
     write_json(tmp_path / "r.json", {"a": float("nan"), "b": [1.0, float("inf")], "c": Path("x")})
-    assert json.loads((tmp_path / "r.json").read_text()) == {"a": None, "b": [1.0, None], "c": "x"}
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8")) == {
+        "a": None,
+        "b": [1.0, None],
+        "c": "x",
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]

@@ -34,7 +34,7 @@ def simulation_with(model: Path) -> tuple[app.Simulation, QualityMonitor]:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as stream:
+    with open(path, encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -46,7 +46,10 @@ def test_one_row_a_jump_beside_openmms_own_reporters(models: dict[str, Path], tm
     table = rows(tmp_path / "jumps.csv")
     assert tuple(table[0]) == COLUMNS and [int(row["jump"]) for row in table] == [1, 2, 3, 4, 5, 6]
     energies = [float(row["potential_energy_kj_mol"]) for row in table]
-    theirs = [float(line.split(",")[1]) for line in (tmp_path / "state.csv").read_text().splitlines()[1:]]
+    theirs = [
+        float(line.split(",")[1])
+        for line in (tmp_path / "state.csv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     assert energies == pytest.approx(theirs)
     assert all(0 < float(row["max_bond_deviation_nm"]) < 0.05 for row in table)
     assert all(int(row["accepted"]) == 1 and int(row["nan"]) == 0 for row in table)

@@ -65,7 +65,7 @@ def settings_for(model: Path, output: Path, **changes: object) -> RunSettings:
 
 
 def rows(folder: Path, without: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    with open(folder / "jumps.csv", newline="") as stream:
+    with open(folder / "jumps.csv", encoding="utf-8", newline="") as stream:
         return [{k: v for k, v in row.items() if k not in without} for row in csv.DictReader(stream)]
 
 
@@ -87,7 +87,10 @@ def test_a_run_writes_its_folder(models: dict[str, Path], tmp_path: Path) -> Non
     table = rows(folder)
     assert tuple(table[0]) == COLUMNS and [int(row["jump"]) for row in table] == list(range(1, 31))
     assert [float(row["time_ps"]) for row in table] == pytest.approx(range(1, 31))
-    assert record == json.loads((folder / "run.json").read_text()) and record["status"] == "finished"
+    assert (
+        record == json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        and record["status"] == "finished"
+    )
     assert record["md"]["run_well"]["ns_per_day"] is None  # none was timed
     assert record["jumps"]["done"] == record["jumps"]["accepted"] == 30
     assert record["jumps"]["ns_per_day"] == pytest.approx(record["jumps"]["jumps_per_s"] * 86.4)
@@ -129,7 +132,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     expected = [0, 14] if crash else [3, 17]  # crashes fall back to the last checkpoint, every 7 jumps
     assert record["resumed"] == expected
-    whole_counts = json.loads((tmp_path / "whole/run.json").read_text())["jumps"]["counts"]
+    whole_counts = json.loads((tmp_path / "whole/run.json").read_text(encoding="utf-8"))["jumps"]["counts"]
     assert record["jumps"]["counts"] == whole_counts
 
 
@@ -216,7 +219,7 @@ def test_stop_keeps_the_frames_before_and_the_broken_structure(
 ) -> None:
     with pytest.raises(QualityError, match=r"broke the molecule .*bond is .* off its length"):
         run_simulation(settings_for(models["rough"], tmp_path / "run", jumps=60, policy="stop"))
-    record = json.loads((tmp_path / "run/run.json").read_text())
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     done = record["jumps"]["done"]
     assert record["status"] == "stopped" and record["jumps"]["counts"]["broken"] == 1
     frames = mdtraj.load(str(tmp_path / "run/trajectory.xtc"), top=str(tmp_path / "run/topology.pdb"))

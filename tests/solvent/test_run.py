@@ -33,9 +33,9 @@ def test_the_command_runs_resumes_and_says_whether_it_is_exact(tmp_path: Path) -
     assert result.exit_code == 0 and "(exact)" in result.output
     result = CliRunner().invoke(app, [*command, "--cycles", "2", "--resume"])
     assert result.exit_code == 0
-    record = json.loads((tmp_path / "run/run.json").read_text())
+    record = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))
     assert record["exact"] and record["cycles"] == 2 and record["counts"]["proposed"] == 2
-    assert len((tmp_path / "run/moves.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "run/moves.csv").read_text(encoding="utf-8").splitlines()) == 3
     for name in ("topology.pdb", "trajectory.xtc", "md.csv"):
         assert (tmp_path / "run" / name).stat().st_size > 0
     result = CliRunner().invoke(app, [*command, "--cycles", "2"])

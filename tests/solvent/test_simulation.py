@@ -60,7 +60,7 @@ def report(run: SolventSimulation, append: bool = False) -> None:
 def outcome(run: SolventSimulation) -> tuple[bytes, ...]:
     """Positions, velocities and box, and the files without the column of wall time."""
     state = run.simulation.context.getState(positions=True, velocities=True)
-    rows = [line.rsplit(",", 1)[0] for line in run.folder.moves.read_text().splitlines()]
+    rows = [line.rsplit(",", 1)[0] for line in run.folder.moves.read_text(encoding="utf-8").splitlines()]
     return (
         state.getPositions(asNumpy=True)._value.tobytes(),
         state.getVelocities(asNumpy=True)._value.tobytes(),
@@ -91,7 +91,10 @@ def test_a_resumed_run_repeats_the_bits_of_a_whole_one(tmp_path: Path, platform:
     assert resumed.simulation.currentStep == 24
     for one, other in zip(outcome(whole), outcome(resumed), strict=True):
         assert one == other
-    volumes = {line.split(",")[-1] for line in (tmp_path / "whole/md.csv").read_text().splitlines()[1:]}
+    volumes = {
+        line.split(",")[-1]
+        for line in (tmp_path / "whole/md.csv").read_text(encoding="utf-8").splitlines()[1:]
+    }
     assert len(volumes) > 1  # the barostat acted
 
 
@@ -125,7 +128,7 @@ def _cycle_of(folder: Path) -> int:
     import json
 
     try:
-        return int(json.loads((folder / "checkpoint.json").read_text())["cycle"])
+        return int(json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))["cycle"])
     except (OSError, ValueError):
         return -1
 
@@ -137,7 +140,7 @@ def test_moves_leave_clock_and_barostat_alone_and_rows_are_written(tmp_path: Pat
     after = run.simulation.context.getState()
     assert after.getTime() == before.getTime() and run.simulation.currentStep == 0
     assert after.getPeriodicBoxVectors() == before.getPeriodicBoxVectors()
-    lines = run.folder.moves.read_text().splitlines()
+    lines = run.folder.moves.read_text(encoding="utf-8").splitlines()
     assert lines[0] == ",".join(COLUMNS) and len(lines) == 1 + len(records) == 3
 
 

@@ -29,7 +29,7 @@ def bare_path(tmp_path: Path) -> Path:
 
 
 def executable(path: Path, text: str) -> None:
-    path.write_text(f"#!{shutil.which('bash')}\n{text}\n")
+    path.write_text(f"#!{shutil.which('bash')}\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
 
 

@@ -29,7 +29,9 @@ curves, ablations = script("learning_curves"), script("make_ablations")
 
 def log(folder: Path, entries: list[dict]) -> Path:
     folder.mkdir()
-    (folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (folder / "log.jsonl").write_text(
+        "".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8"
+    )
     return folder
 
 

@@ -49,10 +49,10 @@ def config(tmp_path_factory) -> GuidanceConfig:
 
 def test_interrupted_run_equals_an_uninterrupted_one(config, tmp_path):
     assert_resumes_exactly(GuidanceStage, config, tmp_path)
-    record = json.loads((tmp_path / "parts" / "record.json").read_text())["guidance"]
+    record = json.loads((tmp_path / "parts" / "record.json").read_text(encoding="utf-8"))["guidance"]
     assert 0.5 <= record["alpha"] <= 1.0 and record["environment"] == "obc2" and record["lag_time"] == 5.0
     assert 0 < record["effective_share"] < 1 and record["clipped_share"] == 0 and record["pairs"] == 110
-    last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "parts" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert {"valid", "valid_unguided", "gain_start", "gain_early", "gain_late"} < last.keys()
 
 

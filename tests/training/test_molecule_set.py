@@ -69,7 +69,7 @@ def test_parts_draw_molecules_and_lags_within_the_atom_budget(walker, other_walk
 def test_a_mixed_run_resumes_exactly(walker, other_walker, tmp_path):
     config = config_of(walker, other_walker)
     assert_resumes_exactly(VectorFieldStage, config, tmp_path)
-    record = json.loads((tmp_path / "parts" / "record.json").read_text())
+    record = json.loads((tmp_path / "parts" / "record.json").read_text(encoding="utf-8"))
     assert record["protocol"]["name"] == "2 molecules" and len(record["data"]) == 2
 
 

@@ -107,7 +107,7 @@ def test_two_gloo_processes_train_as_one_with_the_joint_batch(walker, tmp_path):
         "model": small, "lag_time": 5.0, "train_files": [str(walker)], "steps": 3, "batch": 3, "parts": 3, "warmup": 1,
         "validate_every": 3,
     }  # fmt: skip
-    config.write_text(json.dumps(settings))
+    config.write_text(json.dumps(settings), encoding="utf-8")
     command = ["-m", "openmm_unisim.cli.main", "train", "vector-field", str(config), "--output"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -118,5 +118,5 @@ def test_two_gloo_processes_train_as_one_with_the_joint_batch(walker, tmp_path):
     one, two = (read_run(tmp_path / folder / "run.safetensors")[0] for folder in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)
-    lines = (tmp_path / "two" / "log.jsonl").read_text().splitlines()
+    lines = (tmp_path / "two" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 and "valid" in json.loads(lines[0])  # rank 0 alone writes

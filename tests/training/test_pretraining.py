@@ -111,7 +111,7 @@ def test_parts_hold_one_head_one_molecule_one_end_of_time_and_unit_noise(config)
 
 def test_interrupted_run_equals_an_uninterrupted_one_and_a_field_starts_from_it(config, tmp_path, walker):
     parts = assert_resumes_exactly(PretrainStage, config, tmp_path)
-    last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "parts" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert last["molecules/mmff94_rmse"] == pytest.approx(last["valid"] * last["molecules/mmff94_rms"])
     assert {"frames/gfn2-xtb", "frames/gfn2-xtb_rmse"} <= last.keys()
     field = VectorFieldConfig(

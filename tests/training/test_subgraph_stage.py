@@ -71,7 +71,7 @@ def test_none_is_cut_where_that_is_switched_off(walker):
 def test_a_run_with_cuts_resumes_exactly_and_validates_whole_molecules(walker, other_walker, tmp_path):
     config = config_of(other_walker, walker)
     parts = assert_resumes_exactly(VectorFieldStage, config, tmp_path)
-    last = json.loads((tmp_path / "parts" / "log.jsonl").read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "parts" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert 0 < last["valid"] < 100
     batch = parts.stage.validation[0]
     assert batch.pair.start.shape == (512, 22, 3)
@@ -123,7 +123,7 @@ generate(GenerateConfig({str(structure)!r}, "vacuum", nanoseconds=0.001, frame_s
         lag_time=0.2, train_files=[str(data)], steps=3, warmup=1, subgraph_atoms=subgraph_atoms, unlisted=True
     )
     settings = tmp_path / "config.json"
-    settings.write_text(config.model_dump_json())
+    settings.write_text(config.model_dump_json(), encoding="utf-8")
     code = f"""
 import sys
 from openmm_unisim.benchmark.speed.scaling_tasks import peak_memory

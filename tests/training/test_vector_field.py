@@ -35,9 +35,12 @@ def config(tmp_path_factory) -> VectorFieldConfig:
 
 def test_interrupted_run_equals_an_uninterrupted_one(config, tmp_path):
     assert_resumes_exactly(VectorFieldStage, config, tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "parts" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["step"] for line in lines] == [6, 12] and "valid_end" in lines[-1]
-    record = json.loads((tmp_path / "parts" / "record.json").read_text())
+    record = json.loads((tmp_path / "parts" / "record.json").read_text(encoding="utf-8"))
     assert record["data"] and record["provenance"]["commit"] and record["protocol"]["environment"] == "obc2"
 
 
@@ -67,7 +70,7 @@ def test_a_run_starts_from_the_averaged_weights_of_another(config, tmp_path):
     for name, value in first.ema.items():
         assert torch.equal(second.model.state_dict()[name], value), name
         assert torch.equal(second.ema[name], value), name
-    record = json.loads((tmp_path / "second" / "record.json").read_text())
+    record = json.loads((tmp_path / "second" / "record.json").read_text(encoding="utf-8"))
     assert len(record["started_from"]) == 64
     assert {name.split(".")[0] for name in record["weights_from_scratch"]} == {"filters", "refinement"}
     second.run()

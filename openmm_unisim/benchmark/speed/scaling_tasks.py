@@ -21,7 +21,7 @@ def peak_memory() -> float:
     On Linux from /proc: what `getrusage` says there begins with the memory of the process that started this one.
     """
     if sys.platform.startswith("linux"):
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / 2**20 if sys.platform == "darwin" else used / 2**10
@@ -177,5 +177,5 @@ def jump_protein(task: dict[str, Any]) -> dict[str, Any]:
 
 def write_structure(molecule: Molecule, path: Path) -> None:
     """A PDB file that `load_molecule` reads in the worker."""
-    with path.open("w") as stream:
+    with path.open("w", encoding="utf-8") as stream:
         app.PDBFile.writeFile(molecule.topology, molecule.positions * unit.nanometer, stream)

@@ -186,7 +186,7 @@ def load_basins(path: str | Path) -> BasinSet:
         If the file is absent, isn't valid, or basins overlap.
     """
     try:
-        return BasinSet.model_validate_json(Path(path).read_text())
+        return BasinSet.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"basin file '{path}' can't be read ({error.strerror}); check the path.") from error
     except ValidationError as error:

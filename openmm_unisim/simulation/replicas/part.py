@@ -113,7 +113,10 @@ class _Part:
             with output_errors(self._settings.trajectory(copy)):
                 self._settings.trajectory(copy).write_bytes(b"")
         if self._copies[0] == 0:
-            with output_errors(self._folder.topology), open(self._folder.topology, "w") as stream:
+            with (
+                output_errors(self._folder.topology),
+                open(self._folder.topology, "w", encoding="utf-8") as stream,
+            ):
                 topology = self._prepared.molecule.topology
                 app.PDBFile.writeFile(topology, starts[0] * unit.nanometer, stream, keepIds=True)
         self._save()

@@ -21,7 +21,7 @@ namespace {
 
 const double MAX_COORDINATE = 1e5; // nm; a molecule further out has exploded
 const int MAX_CONSECUTIVE_NAN = 20;
-const size_t MAX_REMEMBERED = 10000; // numbers of jumps
+const size_t MAX_REMEMBERED = 10000; // rows of jumps
 const size_t SMALL_MOLECULE = 200;   // particles; arrays of fewer are too small to share out among threads
 
 bool isFinite(const vector<Vec3>& vectors, double limit) {
@@ -308,11 +308,27 @@ void UniSimJump::drawVelocities() {
         context.applyVelocityConstraints(integrator.getConstraintTolerance());
 }
 
-void UniSimJump::record(const Outcome& outcome) {
-    UniSimCounters& counters = *integrator.counters;
-    repeatedNoise |= !made.insert(integrator.jumpIndex).second;
+bool UniSimJump::remember(long long jump) {
+    auto after = made.upper_bound(jump);
+    const bool precedes = after != made.end() && after->first == jump + 1;
+    const long long end = precedes ? after->second : jump + 1;
+    if (after != made.begin() && prev(after)->second >= jump) {
+        auto row = prev(after);
+        if (row->second > jump)
+            return false;
+        row->second = end;
+    } else
+        made[jump] = end;
+    if (precedes)
+        made.erase(after);
     if (made.size() > MAX_REMEMBERED)
         made.erase(made.begin());
+    return true;
+}
+
+void UniSimJump::record(const Outcome& outcome) {
+    UniSimCounters& counters = *integrator.counters;
+    repeatedNoise |= !remember(integrator.jumpIndex);
     integrator.jumpIndex++;
     counters.proposed++;
     counters.accepted += outcome.accepted;

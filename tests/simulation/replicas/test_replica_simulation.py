@@ -123,8 +123,10 @@ def test_openmms_reporters_write_one_file_a_copy(toys, tmp_path):  # noqa: F811
         np.testing.assert_allclose(xtc.time, np.arange(1, 7))
         dcd = mdtraj.load(str(tmp_path / f"{3 + copy}.dcd"), top=top)
         np.testing.assert_allclose(dcd.xyz, frames[1::2, copy], atol=1e-6)
-        assert len((tmp_path / f"{3 + copy}.csv").read_text().splitlines()) == 7
-    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()[1:]] == ["3", "6"]
+        assert len((tmp_path / f"{3 + copy}.csv").read_text(encoding="utf-8").splitlines()) == 7
+    assert [
+        line.split(",")[0] for line in (tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()[1:]
+    ] == ["3", "6"]
 
 
 class Tuple:

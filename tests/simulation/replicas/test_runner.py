@@ -45,7 +45,7 @@ def trajectories(folder: Path) -> dict[str, bytes]:
 
 
 def record_of(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
 def test_a_run_writes_a_trajectory_a_copy(models, tmp_path):
@@ -176,7 +176,7 @@ def test_another_run_in_the_folder_is_refused(models, tmp_path):
         with pytest.raises(CheckpointError, match=rf"own \(.*{name}"):
             run_replicas(settings_for(models["gentle"], tmp_path / "run", jumps=4, **changes))
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/file").write_text("")
+    (tmp_path / "other/file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="not empty"):
         run_replicas(settings_for(models["gentle"], tmp_path / "other"))
     run_simulation(settings_for(models["gentle"], tmp_path / "single", jumps=1, md_timing_s=0.0).run)

@@ -10,8 +10,8 @@
 #include "openmm/Vec3.h"
 #include "openmm/internal/ContextImpl.h"
 #include <deque>
+#include <map>
 #include <optional>
-#include <set>
 #include <vector>
 
 namespace UniSimPlugin {
@@ -118,6 +118,8 @@ private:
     void drawNormals(
             int firstSubstep, int number, int copies, std::vector<std::vector<OpenMM::Vec3>>& normals);
     void drawVelocities();
+    /** Note the number of a jump; false if it was noted before. */
+    bool remember(long long jump);
     void record(const Outcome& outcome);
     OpenMM::ContextImpl& context;
     UniSimIntegrator& integrator;
@@ -136,7 +138,7 @@ private:
     bool passesBox, removesDrift, constrained, moved, projected, positionsChecked, executing, usesForceMeans;
     std::deque<Path> ahead; // of this jump and later ones, should this one be rejected
     Conditions aheadConditions;
-    std::set<long long> made; // numbers of the last jumps with that seed
+    std::map<long long, long long> made; // rows of jumps with that seed: a row's first, and one after its last
     int seedOfMade;
     bool repeatedNoise;
 };
