@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 REQUIREMENTS_STAMP := $(VENV)/.requirements-installed
 BUILD_STAMP := build/.plugin-built
 PLUGIN_SOURCES := setup.py pyproject.toml CMakeLists.txt $(shell find plugin -type f -not -name '*.md')
-CPP_SOURCES = $(shell find plugin tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+CPP_SOURCES = $(shell find plugin tests tools -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 DEMO_OUTPUT := demo-output
 
 # A platform is named so that a machine with an OpenCL driver runs the same code path; one thread is the fastest for

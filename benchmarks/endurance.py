@@ -1,6 +1,6 @@
 """Do long runs grow or slow down? Writes benchmarks/results/endurance.json.
 
-    OMP_NUM_THREADS=1 python benchmarks/endurance.py [--toy-jumps 100000] [--jumps 10000] [--model ala2]
+    PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/endurance.py [--toy-jumps 100000] [--jumps 10000] [--model ala2]
 
 Three runs in this process, on Reference: the Ornstein-Uhlenbeck toy of the tests (3 atoms), whose jump costs
 little but what surrounds it; alanine dipeptide with a shipped model; and many Contexts made and dropped. After each of
