@@ -1,9 +1,11 @@
 """Shared test set-up."""
 
 import atexit
+import locale
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ pytest_plugins = ["tests.compatibility"]
 torch.set_num_threads(
     1
 )  # two spinning threads on a busy two-core machine are a hundred times slower than one
+
+
+@pytest.fixture(autouse=True)
+def same_locale() -> Iterator[None]:
+    """PoCL sets the process's locale to C where it compiles some kernels, and then text is ASCII."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    yield
+    if locale.setlocale(locale.LC_CTYPE) != before:
+        locale.setlocale(locale.LC_CTYPE, before)
 
 
 @pytest.fixture(scope="session")
