@@ -1,6 +1,6 @@
 """Make the MD that judges transfer: `valid` and `test` molecules, several walkers each from scrambled starts.
 
-    python benchmarks/make_references.py --output raw/reference
+    python tools/in_turn.py python benchmarks/make_references.py --output raw/reference     # docs/performance.md
     python benchmarks/make_references.py --output raw/reference --only ACE-T-NME butanol     # some of them
 
 Resumable: a killed run is continued by the same command, and finished walkers are passed over. The order is that of
