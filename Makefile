@@ -7,6 +7,7 @@
 #   PYTHON=NAME       the Python 3.11 to make .venv with (python3.11)
 #   NAME=...          the shipped model that `make weights` rebuilds
 #   PYTEST_ARGS=...   more arguments for `make test`, e.g. PYTEST_ARGS="tests/plugin -x"
+#   PYTEST_WORKERS=2  processes that `make test` runs tests in; 0 is this one alone
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,6 +17,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
 NAME ?=
 
 VENV := .venv
@@ -60,7 +62,7 @@ demo: build ## simulate alanine dipeptide with the shipped model; report in demo
 	$(BIN)/python tools/print_headline.py $(DEMO_OUTPUT)
 
 test: build ## run the tests (those marked slow excepted)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 test-slow: build ## run the statistical and physical checks that take minutes each
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

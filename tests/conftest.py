@@ -27,6 +27,14 @@ torch.set_num_threads(
 )  # two spinning threads on a busy two-core machine are a hundred times slower than one
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers of pytest-xdist get whole files, and tests/platforms whole: its last test looks at all others."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            name = "platforms" if item.path.parent.name == "platforms" else item.nodeid.partition("::")[0]
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture(autouse=True)
 def same_locale() -> Iterator[None]:
     """PoCL sets the process's locale to C where it compiles some kernels, and then text is ASCII."""
