@@ -3,9 +3,11 @@
 A test belongs to a row by ``@pytest.mark.feature("rigid water")`` and to a column by its parameter `platform`. What a
 passing test shows is that the feature works, or, with ``outcome="refused"`` or ``outcome="warned"``, that it is refused
 or warned about by name. ``pytest tests/platforms -m "" --compatibility docs/compatibility.md`` writes the table between
-the marks in that file; without the option, tests/platforms/test_written_page.py compares the file with what ran.
+the marks in that file; without the option, tests/platforms/test_written_page.py compares the file with what ran and
+with what was collected.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,7 @@ OUTCOMES = ("works", "refused", "warned")
 BEGIN, END = "<!-- written by the tests, from here -->", "<!-- to here -->"
 NOT_RUN = "·"
 ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "tests" / "platforms"
 
 
 @dataclass
@@ -35,15 +38,32 @@ class Row:
 
 
 class Compatibility:
-    """Collects rows while tests run."""
+    """Collects rows while tests run, and the features of all tests that were collected, the slow ones included."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self.everything = True
+        self.features: set[str] = set()
+        self.whole = self.deselected = False
+        self.ended = 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Before markers and keywords choose among the tests."""
+        self.features = features_of(items)
+        named = any("::" in argument for argument in config.args) or config.getoption("lf", False)
+        self.whole = not named and covers_folder({Path(item.path) for item in items})
 
     def pytest_deselected(self) -> None:
         """Some tests were not chosen."""
-        self.everything = False
+        self.deselected = True
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Count the tests that came to an end."""
+        self.ended += 1
+
+    def everything(self, n_chosen: int) -> bool:
+        """Whether every test of the folder ran: the rows are then all there are."""
+        return self.whole and not self.deselected and self.ended == n_chosen
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item):
@@ -70,8 +90,20 @@ def platform_of(item: pytest.Item) -> str:
     return str(item.callspec.params["platform"])  # type: ignore[attr-defined]
 
 
-def table_of(rows: dict[str, Row], columns: tuple[str, ...] = COLUMNS) -> str:
+def covers_folder(paths: set[Path]) -> bool:
+    """Whether tests of each file of tests/platforms are among those of `paths`, but for the check of the page."""
+    return {path for path in FOLDER.glob("test_*.py") if path.name != "test_written_page.py"} <= paths
+
+
+def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The usual platforms, and after them others (CUDA) that tests ran on."""
+    found = {platform for row in rows for platform in row.cells}
+    return (*COLUMNS, *sorted(found - set(COLUMNS)))
+
+
+def table_of(rows: dict[str, Row]) -> str:
     """Markdown: one table a section."""
+    columns = columns_of(rows.values())
     lines: list[str] = []
     section = None
     for name, row in rows.items():
@@ -101,14 +133,27 @@ def read_table(text: str) -> dict[str, Row]:
 
 
 def differences(rows: dict[str, Row], page: str) -> list[str]:
-    """Where a page disagrees with the tests that ran; what didn't run, or the page lacks yet, isn't compared."""
+    """Where a page disagrees with the tests that ran, or lacks a row or a cell of them; what didn't run isn't compared.
+
+    Nor are platforms that the page has no column for: it was written on a machine without them.
+    """
     written = read_table(page)
-    return [
-        f"{name} on {platform}: the page has {there}, the test {result}"
-        for name, row in rows.items()
-        for platform, result in row.cells.items()
-        if (there := written.get(name, Row("", "")).cells.get(platform, NOT_RUN)) not in (NOT_RUN, result)
-    ]
+    columns = columns_of(written.values())
+    found = []
+    for name, row in rows.items():
+        if name not in written:
+            found.append(f"{name}: the page has no such row")
+            continue
+        for platform, result in row.cells.items():
+            there = written[name].cells.get(platform, "no such cell")
+            if platform in columns and there != result:
+                found.append(f"{name} on {platform}: the page has {there}, the test {result}")
+    return found
+
+
+def left_over(features: set[str], page: str) -> list[str]:
+    """Rows of a page that none of the features, of all tests that were collected, stands behind."""
+    return [f"{name}: no test shows this row" for name in read_table(page) if name not in features]
 
 
 def merged(rows: dict[str, Row], before: dict[str, Row]) -> dict[str, Row]:
@@ -167,4 +212,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     page = session.config.getoption("--compatibility")
     collector = session.config.pluginmanager.get_plugin("compatibility-collector")
     if page and collector is not None:
-        write_table(collector.rows, Path(page), collector.everything)
+        write_table(collector.rows, Path(page), collector.everything(session.testscollected))

@@ -9,6 +9,7 @@ cycles.csv        one row a cycle (`reporters`), flushed row by row
 checkpoint.chk    OpenMM's checkpoint, counts included
 checkpoint.json   where the other files stood at that checkpoint
 run.json          `runner`
+run.lock          empty; held by the process that writes the folder
 seeds/            start points, of a protocol of kind "seed" (`seeds`)
 ================  ==========================================================================================
 """

@@ -82,9 +82,11 @@ def run_hybrid(
         require_same_run(earlier, prepared.identity)
     for message in prepared.run.warnings:
         observer.warn(message)
-    if earlier is not None and folder.has_checkpoint():
-        return _HybridRun.continued(prepared, folder, earlier).run(observer)
-    return _HybridRun.started(prepared, folder, observer).run(observer)
+    with folder.held(new=not resume):
+        if resume and folder.has_checkpoint():
+            earlier = folder.read_run_record()  # again: another process may have held the folder until now
+            return _HybridRun.continued(prepared, folder, earlier).run(observer)
+        return _HybridRun.started(prepared, folder, observer).run(observer)
 
 
 class _HybridRun:
@@ -117,7 +119,6 @@ class _HybridRun:
     @classmethod
     def started(cls, prepared: PreparedHybrid, folder: HybridFolder, observer: RunObserver) -> "_HybridRun":
         """A new run: thermalise, write the first files and a checkpoint before the first cycle."""
-        folder.create()
         run, text = prepared.run, f"MD, {prepared.settings.protocol.thermalise_ps:g} ps"
         write_json(folder.run_record, _record(prepared, {}, 0))
         state = thermalise(

@@ -9,6 +9,7 @@ jumps.csv         one row a jump (`reporters.COLUMNS`), flushed row by row
 checkpoint.chk    OpenMM's checkpoint of the Context: positions, velocities, time, step, integrator's counters
 checkpoint.json   where the other files stood at that checkpoint; committed together with checkpoint.chk
 run.json          settings, model metadata, MD timing, counters, warnings, provenance (`record`)
+run.lock          empty; held by the process that writes the folder (`run_lock`)
 ================  ==========================================================================================
 
 A kill at any moment leaves a folder that resumes to the same trajectory:
@@ -32,10 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, OutputError
+from ..run_lock import hold
 
 __all__ = ["RUN_FORMAT", "RunFolder", "output_errors", "write_json"]
 
 RUN_FORMAT = 1
+_LOCK = "run.lock"
 _DIGEST = "record_sha256"  # of a checkpoint's record: what cuts files back must not be damaged
 
 
@@ -122,9 +125,9 @@ class RunFolder:
         self._growing: tuple[Path, ...] = tuple(self.path / name for name in growing)
 
     def check_free(self) -> None:
-        """Raise `OutputError` if the folder already holds something."""
+        """Raise `OutputError` if the folder already holds something other than a lock."""
         with output_errors(self.path):
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(path.name != _LOCK for path in self.path.iterdir()):
                 raise OutputError(
                     f"'{self.path}' is not empty; add --resume to continue the run in it, or choose another "
                     "folder."
@@ -139,6 +142,28 @@ class RunFolder:
             probe = self.path / ".write-test"
             probe.write_bytes(b"x")
             probe.unlink()
+
+    @contextmanager
+    def held(self, new: bool) -> Iterator[None]:
+        """Make the folder, and be the one process that writes it while this lasts.
+
+        Parameters
+        ----------
+        new : bool
+            A run that starts: another process may have started one here since `check_free`, so look again.
+
+        Raises
+        ------
+        CheckpointError
+            If another process holds the folder.
+        OutputError
+            If it can't be written, or isn't free for a new run.
+        """
+        self.create()
+        with hold(self.path, _LOCK):
+            if new:
+                self.check_free()
+            yield
 
     def has_checkpoint(self) -> bool:
         """Whether a first checkpoint was committed."""

@@ -60,9 +60,11 @@ def run_simulation(
     simulation = app.Simulation(prepared.molecule.topology, prepared.system, prepared.integrator, platform)
     for message in prepared.warnings:
         observer.warn(message)
-    if earlier is not None and folder.has_checkpoint():
-        return _JumpRun.continued(prepared, folder, simulation, earlier).run(observer)
-    return _JumpRun.started(prepared, folder, simulation, observer).run(observer)
+    with folder.held(new=not resume):
+        if resume and folder.has_checkpoint():
+            earlier = folder.read_run_record()  # again: another process may have held the folder until now
+            return _JumpRun.continued(prepared, folder, simulation, earlier).run(observer)
+        return _JumpRun.started(prepared, folder, simulation, observer).run(observer)
 
 
 class _JumpRun:
@@ -94,7 +96,6 @@ class _JumpRun:
         cls, prepared: PreparedRun, folder: RunFolder, simulation: app.Simulation, observer: RunObserver
     ) -> "_JumpRun":
         """A new run: thermalise, time MD, write the first files and a checkpoint before the first jump."""
-        folder.create()
         write_json(folder.run_record, initial_record(prepared, {}, 0))
         positions, velocities, md = _thermalise_and_time(prepared, observer)
         with output_errors(folder.topology), open(folder.topology, "w", encoding="utf-8") as stream:

@@ -7,6 +7,7 @@ topology.pdb     the solvated start
 trajectory.xtc   frames of the MD
 md.csv           OpenMM's StateDataReporter: step, time, energies, temperature, volume
 run.json         settings, counts, provenance; written at the start and at the end
+run.lock         empty; held by the process that writes the folder
 ===============  ==========================================================================
 """
 
@@ -123,15 +124,26 @@ def run_solvent(settings: SolventSettings, resume: bool = False) -> dict[str, An
             "platform": settings.platform, "screen": settings.screen,
         },
     )  # fmt: skip
-    if resume:
-        resumed = run.resume()
-    else:
+    if not resume:
         run.folder.check_free()
-        resumed = False
+    with run.folder.held(new=not resume):
+        return _make_cycles(settings, run, solution, temperature, files, resume)
+
+
+def _make_cycles(
+    settings: SolventSettings,
+    run: SolventSimulation,
+    solution: Solution,
+    temperature: float,
+    files: dict[str, Path],
+    resume: bool,
+) -> dict[str, Any]:
+    """The cycles that are left, in a folder that is held; returns the record."""
+    resumed = run.resume() if resume else False
     if not resumed:
         _start(settings, run, solution, temperature)
     append = resumed and files["md.csv"].is_file() and files["trajectory.xtc"].is_file()
-    _report(simulation, settings, files, append)
+    _report(run.simulation, settings, files, append)
     run.run(max(0, settings.cycles - run.getCycle()))
     record = _record(settings, run, solution)
     write_json(run.folder.run_record, record)
@@ -165,7 +177,6 @@ def _simulation(settings: SolventSettings, solution: Solution, temperature: floa
 
 def _start(settings: SolventSettings, run: SolventSimulation, solution: Solution, temperature: float) -> None:
     """Minimise and equilibrate, then write what describes the run."""
-    run.folder.create()
     write_json(run.folder.run_record, _record(settings, run, solution))
     simulation = run.simulation
     simulation.minimizeEnergy(maxIterations=200)

@@ -100,9 +100,33 @@ def test_ctrl_c_and_sigterm_save_and_resume_continues(
     done = record["jumps"]["done"]
     assert record["status"] == "interrupted" and done == len(table(folder)) - 1
     assert json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))["standing"]["done"] == done
-    result = CliRunner().invoke(program, arguments(model, folder, done + 5, "--resume"))
-    assert result.exit_code == 0, result.output
-    assert len(table(folder)) - 1 == done + 5
+    whole = tmp_path / "whole"
+    for output, resume in ((folder, ["--resume"]), (whole, [])):
+        result = CliRunner().invoke(program, arguments(model, output, done + 5, *resume))
+        assert result.exit_code == 0, result.output
+    assert table(folder) == table(whole) and len(table(folder)) - 1 == done + 5
+    for name in ("trajectory.xtc", "checkpoint.chk"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_second_run_in_a_folder_is_refused_while_the_first_one_writes_it(
+    model: Path, tmp_path: Path
+) -> None:
+    """With --resume, too; the first one isn't disturbed."""
+    folder = tmp_path / "run"
+    process = start(arguments(model, folder, 100000))
+    try:
+        wait_for_rows(folder, 5, process)
+        for resume, sentence in (([], "is not empty"), (["--resume"], "is in use by another process")):
+            second = CliRunner().invoke(program, arguments(model, folder, 100000, *resume))
+            assert second.exit_code == 2 and sentence in " ".join(second.stderr.split())
+        wait_for_rows(folder, len(table(folder)) + 20, process)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert [row[0] for row in table(folder)[1:]] == [str(k + 1) for k in range(len(table(folder)) - 1)]
 
 
 def test_a_finished_run_says_what_came_of_it_and_draws_nothing(model: Path, tmp_path: Path) -> None:

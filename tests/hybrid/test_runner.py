@@ -89,6 +89,7 @@ def test_a_run_writes_its_folder(toys, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == {
         "topology.pdb", "trajectory.xtc", "cycles.csv", "checkpoint.chk", "checkpoint.json", "run.json",
+        "run.lock",
     }  # fmt: skip
     frames = mdtraj.load(str(folder / "trajectory.xtc"), top=str(folder / "topology.pdb"))
     assert frames.n_frames == 10 and np.allclose(frames.time, 2 * 1.02 * np.arange(1, 11))

@@ -30,13 +30,14 @@ CASES = [
 
 
 def start(*line: str) -> subprocess.Popen:
-    """The run as a process of its own."""
+    """The run as a process of its own, which Ctrl-C interrupts also where whoever started the tests ignores SIGINT."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.platforms.killed_run", *line],
         cwd=ROOT,
         env=environment,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

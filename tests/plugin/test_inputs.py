@@ -1,7 +1,9 @@
 """Files as users have them, up to a jump: PDB and mmCIF through pdbfixer, Amber, Gromacs, XML."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +55,27 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             moved = f"{float(line[30:38]) + 0.3:8.3f}"
             line = line[:16] + "B" + line[17:30] + moved + line[38:]
         lines.append(line)
-    pdb = folder / "broken.pdb"
+    pdb, cif = folder / "broken.pdb", folder / "broken.cif"
     pdb.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {"pdb": pdb, "folder": folder}
+    write_cif(pdb, cif)
+    return {"pdb": pdb, "cif": cif}
+
+
+def write_cif(pdb: Path, cif: Path) -> None:
+    """The same as mmCIF; OpenMM, which writes it, leaves second conformers out."""
+    file = app.PDBFile(str(pdb))
+    with cif.open("w", encoding="utf-8") as stream:
+        app.PDBxFile.writeFile(file.topology, file.positions, stream)
+    lines = cif.read_text(encoding="utf-8").splitlines()
+    columns = [line.strip().removeprefix("_atom_site.") for line in lines if line.startswith("_atom_site.")]
+    (place,) = [k for k, line in enumerate(lines) if line.startswith("ATOM") and line.split()[3] == "CB"]
+    first, second = lines[place].split(), lines[place].split()
+    for fields, name in ((first, "A"), (second, "B")):
+        fields[columns.index("label_alt_id")] = name
+    x = columns.index("Cartn_x")
+    second[x] = f"{float(second[x]) + 0.3:.4f}"
+    lines[place : place + 1] = [" ".join(first), " ".join(second)]
+    cif.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def test_without_hydrogens_it_is_refused_by_name(broken) -> None:
@@ -69,13 +89,7 @@ def test_pdbfixer_mends_it(broken, suffix: str) -> None:
     """Missing atoms, hydrogens and alternative locations, from PDB and from mmCIF."""
     import pdbfixer
 
-    path = broken["pdb"]
-    if suffix == "cif":
-        path = broken["folder"] / "broken.cif"
-        file = app.PDBFile(str(broken["pdb"]))
-        with path.open("w") as stream:
-            app.PDBxFile.writeFile(file.topology, file.positions, stream)
-    fixer = pdbfixer.PDBFixer(str(path), platform=REFERENCE)
+    fixer = pdbfixer.PDBFixer(str(broken[suffix]), platform=REFERENCE)
     fixer.missingResidues = {}
     fixer.findMissingAtoms()
     assert sum(len(atoms) for atoms in fixer.missingAtoms.values()) == 1  # the oxygen
@@ -94,7 +108,10 @@ def test_pdbfixer_mends_it(broken, suffix: str) -> None:
 @pytest.fixture(scope="module")
 def amber(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """prmtop and inpcrd of alanine dipeptide, by tleap."""
-    if shutil.which("tleap") is None:
+    tleap = shutil.which(
+        "tleap", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
+    if tleap is None:
         pytest.skip("tleap is not installed")
     folder = tmp_path_factory.mktemp("amber")
     (folder / "in").write_text(
@@ -102,7 +119,7 @@ def amber(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "saveamberparm m m.prmtop m.inpcrd\nquit\n",
         encoding="utf-8",
     )
-    subprocess.run(["tleap", "-f", "in"], cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run([tleap, "-f", "in"], cwd=folder, check=True, capture_output=True, timeout=300)
     return folder
 
 
@@ -132,7 +149,20 @@ def test_gromacs_files(amber: Path, tmp_path: Path) -> None:
     system = top.createSystem(nonbondedMethod=app.NoCutoff, hydrogenMass=4 * unit.dalton)
     jump(top.topology, system, gro.positions)
     again = parmed.load_file(str(tmp_path / "m.top"), xyz=str(tmp_path / "m.gro"))
-    jump(again.topology, again.createSystem(hydrogenMass=4 * unit.dalton), again.positions)
+    other = again.createSystem(hydrogenMass=4 * unit.dalton)
+    jump(again.topology, other, again.positions)
+    amber_system = app.AmberPrmtopFile(str(amber / "m.prmtop")).createSystem()
+    energies = [energy(chosen, gro.positions) for chosen in (amber_system, system, other)]
+    assert energies == pytest.approx(
+        [energies[0]] * 3, abs=0.1
+    )  # constants and digits of the programs differ
+
+
+def energy(system: openmm.System, positions) -> float:
+    """Potential energy, kJ/mol."""
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), REFERENCE)
+    context.setPositions(positions)
+    return context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
 
 
 def test_a_system_from_xml(tmp_path: Path) -> None:

@@ -113,3 +113,18 @@ def test_records_are_valid_json(tmp_path: Path) -> None:
         "c": "x",
     }
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
+    """A second one is refused while it is held; a lock that is left makes no folder occupied."""
+    folder = RunFolder(tmp_path / "run")
+    with folder.held(new=True):
+        for new in (True, False):
+            with pytest.raises(CheckpointError, match="in use by another process"):
+                RunFolder(tmp_path / "run").held(new).__enter__()
+    folder.check_free()
+    write_json(folder.run_record, {})
+    with folder.held(new=False):
+        pass
+    with pytest.raises(OutputError, match="not empty"):
+        folder.held(new=True).__enter__()

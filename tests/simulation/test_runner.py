@@ -80,6 +80,7 @@ def test_a_run_writes_its_folder(models: dict[str, Path], tmp_path: Path) -> Non
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == {
         "topology.pdb", "trajectory.xtc", "jumps.csv", "checkpoint.chk", "checkpoint.json", "run.json",
+        "run.lock",
     }  # fmt: skip
     frames = mdtraj.load(str(folder / "trajectory.xtc"), top=str(folder / "topology.pdb"))
     assert frames.n_frames == 30 and frames.n_atoms == 22

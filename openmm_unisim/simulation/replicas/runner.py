@@ -77,17 +77,17 @@ def run_replicas(
     record = _initial_record(settings, prepared)
     if earlier is not None:
         require_same_run(earlier, record["identity"])
-    folder.create()
-    write_json(folder.run_record, record)
-    for message in prepared.warnings:
-        observer.warn(message)
-    settings = replace(settings, model_sha256=prepared.identity["model"])
-    parts, failure = _run_parts(settings, executor, observer)
-    record = _final_record(record, parts, settings, prepared, failure)
-    write_json(folder.run_record, record)
-    if failure is not None:
-        raise failure
-    return folder.read_run_record()
+    with folder.held(new=earlier is None):
+        write_json(folder.run_record, record)
+        for message in prepared.warnings:
+            observer.warn(message)
+        settings = replace(settings, model_sha256=prepared.identity["model"])
+        parts, failure = _run_parts(settings, executor, observer)
+        record = _final_record(record, parts, settings, prepared, failure)
+        write_json(folder.run_record, record)
+        if failure is not None:
+            raise failure
+        return folder.read_run_record()
 
 
 def _run_parts(

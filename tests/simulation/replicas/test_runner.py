@@ -51,7 +51,7 @@ def record_of(folder: Path) -> dict:
 def test_a_run_writes_a_trajectory_a_copy(models, tmp_path):
     record = run_replicas(settings_for(models["gentle"], tmp_path / "run", interval=2))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "topology.pdb", "run.json", "part_00.chk", "part_00.json", "part_00.lock",
+        "topology.pdb", "run.json", "part_00.chk", "part_00.json", "part_00.lock", "run.lock",
         "replica_0000.xtc", "replica_0001.xtc", "replica_0002.xtc",
     }  # fmt: skip
     assert record == record_of(tmp_path / "run") and record["status"] == "finished"
