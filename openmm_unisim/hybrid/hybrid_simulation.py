@@ -185,9 +185,16 @@ class HybridSimulation(app.Simulation):
         return self.getCounts().jump_time_ps * unit.picosecond
 
     def isExact(self) -> bool:
-        """Whether the force field's distribution is sampled exactly: Metropolis jumps, exact kernel or no MD."""
-        exact_md = isinstance(self.mdIntegrator, GHMCIntegrator) or self.integrator.md_steps == 0
-        return self.afterJump == "metropolis" and exact_md
+        """Whether the force field's distribution is sampled exactly, as both integrators are set now.
+
+        So it is with Metropolis jumps and an exact kernel of one temperature and the same force groups, or no MD.
+        """
+        jump, md = self.jumpIntegrator, self.mdIntegrator
+        tested = jump.getAcceptanceMode() == UniSimIntegrator.MetropolisHastings
+        if self.integrator.md_steps == 0 or self.afterJump != "metropolis":
+            return tested and self.afterJump == "metropolis"
+        alike = _same_temperature(md, jump) and _force_groups(md) == _force_groups(jump)
+        return tested and alike and isinstance(md, GHMCIntegrator)
 
     def drawVelocities(self) -> None:
         """Draw velocities for the MD integrator from the Maxwell-Boltzmann distribution at the jumps' temperature."""
@@ -204,6 +211,8 @@ class HybridSimulation(app.Simulation):
     @staticmethod
     def _check(md_steps: int, jumps: int, after_jump: str, relaxation: Any, seed: int) -> None:
         check_choice("afterJump", after_jump, AFTER_JUMP)
+        if md_steps != int(md_steps) or jumps != int(jumps):
+            raise ConfigError(f"mdSteps = {md_steps} and numJumps = {jumps} must be whole numbers.")
         if md_steps < 0 or jumps < 0 or md_steps + jumps == 0:
             raise ConfigError(
                 f"mdSteps = {md_steps} and numJumps = {jumps} make no cycle; neither may be negative, nor both 0."
@@ -260,14 +269,15 @@ def _default_md(system: openmm.System, jump: UniSimIntegrator, after_jump: str) 
 def _check_md(md: Any, jump: UniSimIntegrator, after_jump: str) -> None:
     if not isinstance(md, openmm.Integrator) or UniSimIntegrator.isinstance(md):
         raise ConfigError(f"mdIntegrator is a {type(md).__name__}; give one of OpenMM's MD integrators.")
-    wanted = jump.getTemperature().value_in_unit(unit.kelvin)
-    if hasattr(md, "getTemperature"):
-        found = md.getTemperature()
-        kelvin = found.value_in_unit(unit.kelvin) if unit.is_quantity(found) else float(found)
-        if abs(kelvin - wanted) > 1e-6 * wanted:
-            raise ConfigError(
-                f"MD has {kelvin:g} K and the jumps have {wanted:g} K; give both integrators one temperature."
-            )
+    if not _same_temperature(md, jump):
+        raise ConfigError(
+            f"MD has {_kelvin(md):g} K and the jumps have {_kelvin(jump):g} K; give both integrators one temperature."
+        )
+    if after_jump == "metropolis" and _force_groups(md) != _force_groups(jump):
+        raise ConfigError(
+            "MD and the jumps are integrated with different force groups, so each would sample another distribution; "
+            "give both the same setIntegrationForceGroups."
+        )
     if after_jump == "metropolis" and not isinstance(md, GHMCIntegrator):
         warnings.warn(
             f"{type(md).__name__} between Metropolis jumps has the error of its time step, so the chain is not exact; "
@@ -275,6 +285,22 @@ def _check_md(md: Any, jump: UniSimIntegrator, after_jump: str) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def _kelvin(integrator: Any) -> float:
+    found = integrator.getTemperature()
+    return found.value_in_unit(unit.kelvin) if unit.is_quantity(found) else float(found)
+
+
+def _same_temperature(md: Any, jump: UniSimIntegrator) -> bool:
+    if not hasattr(md, "getTemperature"):
+        return True
+    return abs(_kelvin(md) - _kelvin(jump)) <= 1e-6 * _kelvin(jump)
+
+
+def _force_groups(integrator: openmm.Integrator) -> int:
+    """Groups as bits; OpenMM stores all of them as -1 or as 2**32 - 1."""
+    return int(integrator.getIntegrationForceGroups()) & 0xFFFFFFFF
 
 
 def _properties(context: openmm.Context, platform: openmm.Platform) -> dict[str, str]:

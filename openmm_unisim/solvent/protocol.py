@@ -67,6 +67,11 @@ class SwitchingProtocol:
             raise ConfigError(f"A switching duration of {self.duration} ps must be 0 or more.")
         if not (np.isfinite(self.step_size) and self.step_size > 0):
             raise ConfigError(f"A step size of {self.step_size} ps must be positive.")
+        if self.duration > 0 and self.duration < self.step_size:
+            raise ConfigError(
+                f"A switch of {self.duration} ps is shorter than its step of {self.step_size} ps, so it would have no "
+                "step; give both in ps (2 fs are 0.002), or a duration of 0 to switch at once."
+            )
         if self.moving == 1:
             raise ConfigError("moving = 1 leaves no time to scale interactions; give a smaller part.")
         for name in ("lowest_charges", "lowest_sterics", "moving"):

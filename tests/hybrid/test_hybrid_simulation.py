@@ -292,9 +292,30 @@ def test_exactness_is_told_and_what_breaks_it_refused(toys) -> None:
         hybrid_of(toys["ou"], wells()[0], pressed, random_positions(4), afterJump="metropolis")
 
 
+def test_exactness_ends_where_the_integrators_part(toys) -> None:
+    topology, system = wells()
+
+    def exact() -> HybridSimulation:
+        return hybrid_of(toys["ou"], topology, system, random_positions(4), afterJump="metropolis")
+
+    assert exact().isExact()
+    hot, free, other = exact(), exact(), exact()
+    hot.mdIntegrator.setTemperature(600.0)
+    free.jumpIntegrator.setAcceptanceMode(UniSimIntegrator.AcceptAll)
+    other.jumpIntegrator.setIntegrationForceGroups({1})
+    assert not (hot.isExact() or free.isExact() or other.isExact())
+    ghmc = GHMCIntegrator(300.0, 1.0, 0.001)
+    ghmc.setIntegrationForceGroups({1})
+    with pytest.raises(ConfigError, match="integrated with different force groups"):
+        hybrid_of(
+            toys["ou"], topology, system, random_positions(4), afterJump="metropolis", mdIntegrator=ghmc
+        )
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"mdSteps": 10.7}, "mdSteps = 10.7 and numJumps = 1 must be whole numbers"),
         ({"afterJump": "hope"}, "afterJump 'hope' is unknown; choose one of accept, metropolis, relax"),
         ({"mdSteps": -1}, "mdSteps = -1"),
         ({"relaxation": Relaxation(mdSteps=1)}, "'accept' relaxes nothing"),

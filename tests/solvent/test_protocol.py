@@ -37,6 +37,7 @@ def test_decoupling_takes_charges_first() -> None:
         {"kind": "fast"},
         {"duration": -1.0},
         {"step_size": 0.0},
+        {"step_size": 2.0},  # femtoseconds by mistake
         {"lowest_charges": 2.0},
         {"moving": -0.1},
         {"moving": 1},

@@ -123,7 +123,7 @@ class UniSimReplicaExchangeSampler(app.ReplicaExchangeSampler):
         if n < 2:
             return
         generator = np.random.Generator(
-            np.random.Philox(key=self._seed, counter=[0, self.currentIteration, 0, 0])
+            np.random.Philox(key=self._seed % 2**32, counter=[0, self.currentIteration, 0, 0])
         )
         reduced = self._reduced_energies()
         for _ in range(self.exchangesPerIteration):
@@ -163,7 +163,8 @@ class UniSimReplicaExchangeSampler(app.ReplicaExchangeSampler):
         for part in (self._jumper, self._local):
             if part is None:
                 continue
-            if part is not self._jumper or self._jumps[state]:
+            ladder = len(set(self._temperatures)) > 1
+            if ladder and (part is not self._jumper or self._jumps[state]):
                 _set_temperature(part, self._temperatures[state])
             if self._groups[state] is not None:
                 part.setIntegrationForceGroups(self._groups[state])
@@ -239,7 +240,7 @@ def _set_temperature(integrator: Any, kelvin: float) -> None:
 
 
 def _seed_of(context: openmm.Context) -> int:
-    """The seed in use, also where 0 was given: from the Context's State."""
+    """The seed in use, also where 0 was given, from the Context's State; it may be negative."""
     text = openmm.XmlSerializer.serialize(context.getState(integratorParameters=True))
     start = text.index(' seed="') + len(' seed="')
     return int(text[start : text.index('"', start)])

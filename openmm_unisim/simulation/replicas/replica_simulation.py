@@ -4,6 +4,7 @@ The noise of copy k is that of seed + k, so a copy's trajectory doesn't depend o
 rounding of batched arithmetic; it is the one of a `UniSimIntegrator` with that seed.
 """
 
+import hashlib
 import io
 import math
 import secrets
@@ -126,6 +127,7 @@ class ReplicaSimulation:
         self.integrator = self._jump.integrator
         self._shared = SharedContext(system, self.integrator, platform, platformProperties)
         self.context = self._shared.context
+        self._system_digest = hashlib.sha256(openmm.XmlSerializer.serialize(system).encode()).hexdigest()[:16]
         self._jump.connect(self._shared)
         self._seed = self.integrator.getRandomNumberSeed() or 1 + secrets.randbelow(2**31 - 1)
         self._first = int(firstReplica)
@@ -143,6 +145,7 @@ class ReplicaSimulation:
         self._positions: NDArray[np.float64] | None = None
         self._reference: NDArray[np.float64] | None = None
         self._energies = np.full(self.numReplicas, np.nan)
+        self._parameters = dict(self.context.getParameters())  # with which they were evaluated
         self._log_acceptance = np.zeros(self.numReplicas)
         self.currentStep = 0
 
@@ -221,6 +224,9 @@ class ReplicaSimulation:
 
     def getPotentialEnergies(self) -> NDArray[np.float64]:
         """Potential energy of each copy, (numReplicas,), kJ/mol."""
+        parameters = dict(self.context.getParameters())
+        if parameters != self._parameters:
+            self._energies, self._parameters = np.full(self.numReplicas, np.nan), parameters
         unknown = np.isnan(self._energies)
         if unknown.any():
             self._energies[unknown] = self._shared.energies(self._known_positions()[unknown])
@@ -372,6 +378,8 @@ class ReplicaSimulation:
             "numReplicas": self.numReplicas,
             "firstReplica": self._first,
             "particles": self.system.getNumParticles(),
+            "system": self._system_digest,
+            "parameters": dict(self.context.getParameters()),
             "model": self.integrator.getModelHash(),
             "temperature": self._jump.law.temperature,
             "numSubsteps": self._jump.law.n_substeps,

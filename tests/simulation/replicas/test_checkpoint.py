@@ -5,9 +5,18 @@ import io
 import numpy as np
 import pytest
 
+from openmm_unisim import ReplicaSimulation
 from openmm_unisim.errors import CheckpointError
 from tests.plugin.conftest import toys  # noqa: F401  (a fixture)
-from tests.simulation.replicas.systems import copies_of, run, starts
+from tests.plugin.systems import add_wells, free_atoms
+from tests.simulation.replicas.systems import ATOMS, PLATFORM, copies_of, run, starts
+
+
+def stiffer_wells():
+    """Topology and System of other wells than those of `copies_of`."""
+    topology, system = free_atoms(ATOMS)
+    add_wells(system, 9000.0)
+    return topology, system
 
 
 @pytest.mark.parametrize("acceptance", ["all", "quality", "metropolis"])
@@ -49,6 +58,14 @@ def test_checkpoints_that_do_not_fit_are_refused_by_name(toys):  # noqa: F811
     ):
         with pytest.raises(CheckpointError, match=f"made with {name} ="):
             other.setCheckpoint(data)
+    elsewhere = copies_of(toys["ou"], 2)
+    elsewhere.context.setParameter("k", 10.0)
+    with pytest.raises(CheckpointError, match="made with parameters ="):
+        elsewhere.setCheckpoint(data)
+    other_field = ReplicaSimulation(*stiffer_wells(), toys["ou"], 2, PLATFORM, randomNumberSeed=7)
+    other_field.setPositions(starts(2))
+    with pytest.raises(CheckpointError, match="made with system ="):
+        other_field.setCheckpoint(data)
     simulation = copies_of(toys["ou"], 2)
     for broken in (b"", b"rubbish", data[: len(data) // 2]):
         with pytest.raises(CheckpointError, match="no checkpoint of replicas"):

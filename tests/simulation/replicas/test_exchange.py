@@ -150,6 +150,21 @@ def test_what_is_not_exact_or_cannot_be_is_refused_by_name(toys):  # noqa: F811
         UniSimReplicaExchangeSampler(hot, set_up(toys["ou"], openmm.VerletIntegrator(0.001)), 1)
 
 
+@pytest.mark.parametrize("seed", [0, -5])
+def test_any_seed_exchanges(toys, seed):  # noqa: F811
+    states = [{"k": STIFFNESS}, {"k": 1.1 * STIFFNESS}]
+    for _ in range(4):  # 0 is drawn anew
+        sampler = UniSimReplicaExchangeSampler(states, set_up(toys["ou"], seed=seed), 1)
+        sampler.simulate(1)
+        assert sampler.exchangeAttempts.sum() > 0
+
+
+def test_states_of_one_temperature_take_any_local_integrator(toys):  # noqa: F811
+    states = [{"k": STIFFNESS}, {"k": 1.1 * STIFFNESS}]
+    sampler = UniSimReplicaExchangeSampler(states, set_up(toys["ou"], openmm.VerletIntegrator(0.001)), 1)
+    sampler.simulate(1)
+
+
 def test_a_custom_integrators_kT_is_set(toys):  # noqa: F811
     custom = openmm.CustomIntegrator(0.004)
     custom.addGlobalVariable("kT", KT)

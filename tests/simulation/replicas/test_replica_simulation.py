@@ -341,3 +341,12 @@ def test_shipped_model_copies_are_the_integrators_runs(dipeptide, tmp_path: Path
     alone.step(1)
     theirs = alone.context.getState(positions=True).getPositions(asNumpy=True)._value
     np.testing.assert_allclose(simulation.positions[2], theirs, atol=2e-4)
+
+
+def test_energies_follow_the_contexts_parameters(toys):  # noqa: F811
+    """A Metropolis test compares energies of one Hamiltonian."""
+    simulation = copies_of(toys["ou"], 2, acceptance="metropolis")
+    simulation.step(1)
+    before = simulation.getPotentialEnergies()
+    simulation.context.setParameter("k", 2.0 * simulation.context.getParameter("k"))
+    np.testing.assert_allclose(simulation.getPotentialEnergies(), 2.0 * before, rtol=1e-6)
