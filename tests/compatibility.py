@@ -157,13 +157,12 @@ def left_over(features: set[str], page: str) -> list[str]:
 
 
 def merged(rows: dict[str, Row], before: dict[str, Row]) -> dict[str, Row]:
-    """The rows of an earlier page with what a run of some of the tests found."""
+    """The rows of an earlier page with what a run of some of the tests found, files in the order of a whole run."""
     found = dict(before)
     for name, row in rows.items():
         old = before.get(name, Row("", "")).cells
         found[name] = Row(row.section, row.file, {**old, **row.cells})
-    order = list(dict.fromkeys(row.section for row in found.values()))
-    return dict(sorted(found.items(), key=lambda item: order.index(item[1].section)))
+    return dict(sorted(found.items(), key=lambda item: item[1].file))
 
 
 def write_table(rows: dict[str, Row], path: Path, everything: bool) -> None:
@@ -187,7 +186,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker, and the collector."""
+    """The marker, and the collector, which sees the tests of its own process only."""
+    if config.getoption("--compatibility") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--compatibility wants one process: leave -n out")
     config.addinivalue_line(
         "markers",
         "feature(name, outcome='works'): a row of docs/compatibility.md; outcome: works, refused, warned",

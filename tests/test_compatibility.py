@@ -102,11 +102,12 @@ def test_some_tests_change_their_cells_alone(rows, tmp_path: Path) -> None:
     found = {
         "water": Row("One", ONE, {"CPU": "refused"}),
         "late": Row("One", ONE, {"CPU": "works"}),
+        "first": Row("Zero", "tests/platforms/test_a.py", {"CPU": "works"}),
     }
     write_table(found, page, everything=False)
     text = page.read_text(encoding="utf-8")
     expected = merged(found, rows)
-    assert list(expected) == ["water", "`step(n)`", "late", "ghosts"]  # sections stay together
+    assert list(expected) == ["first", "water", "`step(n)`", "late", "ghosts"]  # by file
     assert expected["water"].cells == {"Reference": "works", "CPU": "refused"}
     assert read_table(text) == expected
     assert text.startswith("# Prose") and text.endswith("More.\n")
