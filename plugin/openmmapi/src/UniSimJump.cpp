@@ -317,7 +317,8 @@ bool UniSimJump::remember(long long jump) {
         if (row->second > jump)
             return false;
         row->second = end;
-    } else
+    }
+    else
         made[jump] = end;
     if (precedes)
         made.erase(after);
