@@ -138,8 +138,7 @@ private:
     bool passesBox, removesDrift, constrained, moved, projected, positionsChecked, executing, usesForceMeans;
     std::deque<Path> ahead; // of this jump and later ones, should this one be rejected
     Conditions aheadConditions;
-    std::map<long long, long long>
-            made; // rows of jumps with that seed: a row's first, and one after its last
+    std::map<long long, long long> made; // jumps of that seed in rows: first, one beyond the last
     int seedOfMade;
     bool repeatedNoise;
 };
