@@ -1,5 +1,6 @@
 """Known distributions: the exact kernel and Metropolis jumps of a wrong, irreversible model, together."""
 
+import itertools
 import math
 
 import numpy as np
@@ -27,12 +28,18 @@ def double_well(x: np.ndarray) -> np.ndarray:
     return BARRIER * ((x / WIDTH) ** 2 - 1.0) ** 2 + 0.5 * TILT * x / WIDTH
 
 
-def simulation_of(model, md_steps: int, jumps: int, step: float = 0.02) -> HybridSimulation:
-    """One atom in two wells of unequal depth."""
+TWO_WELLS = f"{BARRIER}*((x/{WIDTH})^2-1)^2 + 0.5*{TILT}*x/{WIDTH}"
+SHARES, CENTRES, BREADTH = (0.7, 0.2, 0.1), (-0.12, 0.0, 0.12), 0.025  # of three states; nm
+MIXTURE = "+".join(f"{w}*exp(-(x-{c})^2/{2 * BREADTH**2})" for w, c in zip(SHARES, CENTRES))
+THREE_WELLS = f"-{KT}*log({MIXTURE})"
+
+
+def simulation_of(
+    model, md_steps: int, jumps: int, step: float = 0.02, wells: str = TWO_WELLS
+) -> HybridSimulation:
+    """One atom in wells of unequal depth along x."""
     topology, system = free_atoms(1)
-    force = openmm.CustomExternalForce(
-        f"{BARRIER}*((x/{WIDTH})^2-1)^2 + 0.5*{TILT}*x/{WIDTH} + 0.5*{STIFFNESS}*(y^2+z^2)"
-    )
+    force = openmm.CustomExternalForce(f"{wells} + 0.5*{STIFFNESS}*(y^2+z^2)")
     force.addParticle(0, [])
     system.addForce(force)
     return hybrid_of(
@@ -92,6 +99,22 @@ def test_without_the_acceptance_the_same_model_is_far_off(toys) -> None:
         mdIntegrator=GHMCIntegrator(300.0, 5.0, 0.02),
     )  # fmt: skip
     assert p_value(frames(accepting, 3000)[:, 0], exact_distribution) < 1e-6
+
+
+def test_three_states_keep_their_shares_under_a_wrong_drift(toys) -> None:
+    """A mixture of three Gaussians, .7, .2 and .1, and the model that drifts to one side."""
+    simulation = simulation_of(toys["shift"], md_steps=5, jumps=1, wells=THREE_WELLS)
+    x = frames(simulation, 4000)[:, 0]
+    counts = simulation.getCounts()
+    assert 0.03 < counts.accepted / counts.jumps < 0.7
+    edges = (-math.inf, -0.06, 0.06, math.inf)
+    for low, high in itertools.pairwise(edges):
+        truth = sum(
+            w * (norm.cdf(high, c, BREADTH) - norm.cdf(low, c, BREADTH)) for w, c in zip(SHARES, CENTRES)
+        )
+        inside = ((x > low) & (x < high)).astype(float)
+        error = inside.std() / math.sqrt(len(inside) / statistical_inefficiency(inside))
+        assert abs(inside.mean() - truth) < 4.0 * error and error < 0.05
 
 
 def test_jumps_change_wells_where_the_local_kernel_alone_does_not(toys) -> None:
