@@ -149,6 +149,11 @@ def test_an_environment_is_counted_once(live, tmp_path) -> None:
     ):
         with pytest.raises(openmm.OpenMMException, match=words):
             simulation_of(model, source, group, with_restraint("obc2"))
+    for kind in (openmm.HarmonicAngleForce, openmm.PeriodicTorsionForce):  # the molecule's own
+        system = with_restraint("obc2")
+        next(force for force in system.getForces() if isinstance(force, kind)).setForceGroup(9)
+        with pytest.raises(openmm.OpenMMException, match=field):
+            simulation_of(live, "openmm", 9, system)
     simulation, integrator = simulation_of(live, "openmm", SOLVENT_FORCE_GROUP, with_restraint("obc2"))
     integrator.setGuidanceForceGroups({0, 1})  # looked at again in each step
     with pytest.raises(openmm.OpenMMException, match=field):

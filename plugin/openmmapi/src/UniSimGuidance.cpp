@@ -1,10 +1,14 @@
 #include "internal/UniSimGuidance.h"
+#include "openmm/CMAPTorsionForce.h"
 #include "openmm/CMMotionRemover.h"
 #include "openmm/CustomGBForce.h"
 #include "openmm/GBSAOBCForce.h"
+#include "openmm/HarmonicAngleForce.h"
 #include "openmm/HarmonicBondForce.h"
 #include "openmm/NonbondedForce.h"
 #include "openmm/OpenMMException.h"
+#include "openmm/PeriodicTorsionForce.h"
+#include "openmm/RBTorsionForce.h"
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -27,10 +31,25 @@ bool isImplicitSolvent(const Force& force) {
            dynamic_cast<const CustomGBForce*>(&force) != nullptr;
 }
 
-/** Whether a force is part of the force field that every model is trained in: it holds the molecule's charges
- * or one of its chemical bonds. */
+/** Get how many angles or torsions a force holds. */
+int getNumAngularTerms(const Force& force) {
+    if (auto angles = dynamic_cast<const HarmonicAngleForce*>(&force))
+        return angles->getNumAngles();
+    if (auto torsions = dynamic_cast<const PeriodicTorsionForce*>(&force))
+        return torsions->getNumTorsions();
+    if (auto torsions = dynamic_cast<const RBTorsionForce*>(&force))
+        return torsions->getNumTorsions();
+    return 0;
+}
+
+/** Whether a force is part of the force field that every model is trained in: it holds the molecule's
+ * charges, one of its chemical bonds, or as many angles or torsions as atoms jump (a restraint has a few). */
 bool isForceField(const Force& force, const UniSimIntegrator& integrator) {
-    if (dynamic_cast<const NonbondedForce*>(&force) != nullptr)
+    if (dynamic_cast<const NonbondedForce*>(&force) != nullptr ||
+            dynamic_cast<const CMAPTorsionForce*>(&force) != nullptr)
+        return true;
+    const int terms = getNumAngularTerms(force);
+    if (terms > 0 && terms >= static_cast<int>(integrator.getAtomicNumbers().size()))
         return true;
     const HarmonicBondForce* springs = dynamic_cast<const HarmonicBondForce*>(&force);
     if (springs == nullptr)
