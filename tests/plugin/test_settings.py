@@ -115,6 +115,8 @@ def test_negative_substeps_indices_and_elements(integrator, plain) -> None:
         integrator.setNumSubsteps(-1)
     with pytest.raises(openmm.OpenMMException, match="number of threads can't be negative"):
         integrator.setNumThreads(-1)
+    with pytest.raises(openmm.OpenMMException, match="number of threads can't be above 1024"):
+        integrator.setNumThreads(100000)
     with pytest.raises(openmm.OpenMMException, match="particle index can't be negative"):
         integrator.setParticles([0, -1])
     with pytest.raises(openmm.OpenMMException, match="atomic number must be positive"):

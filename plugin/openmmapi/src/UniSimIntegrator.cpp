@@ -22,6 +22,8 @@ namespace UniSimPlugin {
 
 namespace {
 
+const int MAX_THREADS = 1024; // more than any machine's cores: torch would die of a hundred thousand
+
 string describe(double value) {
     stringstream stream;
     stream << value;
@@ -236,6 +238,9 @@ void UniSimIntegrator::setNumThreads(int number) {
     if (number < 0)
         throw OpenMMException("The number of threads can't be negative, as " + to_string(number) +
                               " is; set 0 to let the integrator choose.");
+    if (number > MAX_THREADS)
+        throw OpenMMException("The number of threads can't be above " + to_string(MAX_THREADS) + ", as " +
+                              to_string(number) + " is; set 0 to let the integrator choose.");
     numThreads = number;
 }
 
