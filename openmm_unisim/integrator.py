@@ -37,6 +37,7 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     One step advances the System by the model's lag time, typically 10 to 100 ps. It replaces a femtosecond
     integrator in any script: only the line that creates the integrator changes, and with it what a step is.
     ``step(n)``, intervals of reporters and frequencies of barostats count jumps, of which a `JumpWarning` reminds.
+    Jumps that are all accepted (the default) don't feel the System's Forces; Metropolis acceptance and guidance do.
 
     Parameters
     ----------

@@ -139,7 +139,7 @@ def test_a_torch_model_in_the_energy(platform: str) -> None:
 
 
 @pytest.mark.feature(
-    "restraints and other Forces of one's own (`CustomTorsionForce`, `CustomExternalForce`, ...)"
+    "restraints and other Forces of one's own: felt by Metropolis or as guide, not by free jumps"
 )
 def test_forces_of_ones_own(platform: str) -> None:
     """They count in Metropolis acceptance; free jumps do not feel them."""
