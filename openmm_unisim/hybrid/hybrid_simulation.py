@@ -190,11 +190,10 @@ class HybridSimulation(app.Simulation):
         So it is with Metropolis jumps and an exact kernel of one temperature and the same force groups, or no MD.
         """
         jump, md = self.jumpIntegrator, self.mdIntegrator
-        tested = jump.getAcceptanceMode() == UniSimIntegrator.MetropolisHastings
-        if self.integrator.md_steps == 0 or self.afterJump != "metropolis":
-            return tested and self.afterJump == "metropolis"
+        if self.afterJump != "metropolis" or jump.getAcceptanceMode() != UniSimIntegrator.MetropolisHastings:
+            return False
         alike = _same_temperature(md, jump) and _force_groups(md) == _force_groups(jump)
-        return tested and alike and isinstance(md, GHMCIntegrator)
+        return self.integrator.md_steps == 0 or (isinstance(md, GHMCIntegrator) and alike)
 
     def drawVelocities(self) -> None:
         """Draw velocities for the MD integrator from the Maxwell-Boltzmann distribution at the jumps' temperature."""
