@@ -1,7 +1,7 @@
 """Run a command whose OpenMM has no worker threads: `python tools/in_turn.py python benchmarks/make_references.py …`
 
-A step of a small molecule on the CPU platform wakes its one worker and waits for it thirteen times. Where other
-processes run, that takes several times as long as the forces (docs/performance.md). threads_in_turn.cpp, compiled once
+A step of a small molecule on the CPU platform wakes its one worker and waits for it many times, which can
+cost more than the forces do (docs/performance.md). threads_in_turn.cpp, compiled once
 into build/ and loaded before OpenMM (LD_PRELOAD), calls the tasks in turn instead; every bit of a trajectory stays.
 Linux, and for one thread a process.
 """

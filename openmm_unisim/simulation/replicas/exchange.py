@@ -160,10 +160,10 @@ class UniSimReplicaExchangeSampler(app.ReplicaExchangeSampler):
 
     def _apply(self, state: int) -> None:
         """Temperature and force groups of a state, for all integrators."""
+        ladder = len(set(self._temperatures)) > 1
         for part in (self._jumper, self._local):
             if part is None:
                 continue
-            ladder = len(set(self._temperatures)) > 1
             if ladder and (part is not self._jumper or self._jumps[state]):
                 _set_temperature(part, self._temperatures[state])
             if self._groups[state] is not None:
