@@ -19,16 +19,17 @@ from .errors import (
 )
 from .export.metadata import ModelMetadata, read_metadata
 from .jumping_atoms import jumping_atoms, jumping_bonds
+from .notices import remind
 from .pretrained.registry import resolve_model
 from .pretrained.trust import authorise
 from .provenance import sha256_of_file
 from .units import in_unit
+from .whole_numbers import whole_number, whole_numbers
 
 __all__ = ["UniSimIntegrator"]
 
 _swig = load_plugin()
 _MANY_JUMPS = 10  # the most steps that Simulation.step makes in one call of the integrator's
-_reminded: list[str] = []  # in this process
 
 
 class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,misc]
@@ -132,8 +133,9 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         JumpWarning
             Once a process, when many are made in one call, of what steps count; once each, of what `getNotices` tells.
         """
+        steps = whole_number(steps, "number of jumps")
         if steps >= _MANY_JUMPS:
-            _remind(super().getLagTime())
+            remind(super().getLagTime())
         super().step(steps)
         for notice in set(super().getNotices()) - self._noticed:
             self._noticed |= {notice}
@@ -164,17 +166,17 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     def setNumSubsteps(self, number: int) -> None:
         """Set the number of substeps of a jump; 0 is the number that the model was made for."""
         try:
-            super().setNumSubsteps(_whole(number, "number of substeps"))
+            super().setNumSubsteps(whole_number(number, "number of substeps"))
         except openmm.OpenMMException as error:
             raise ModelDomainError(str(error)) from error
 
     def setProposalBatchSize(self, number: int) -> None:
         """Set how many jumps MetropolisHastings draws at once (1 by default); it doesn't change the chain."""
-        super().setProposalBatchSize(_whole(number, "proposal batch size"))
+        super().setProposalBatchSize(whole_number(number, "proposal batch size"))
 
     def setNumResampled(self, number: int) -> None:
         """Set among how many jumps one is chosen with the guidance source Resampling (8 by default)."""
-        super().setNumResampled(_whole(number, "number of resampled jumps"))
+        super().setNumResampled(whole_number(number, "number of resampled jumps"))
 
     def setNumThreads(self, number: int) -> None:
         """Set how many threads the network may use on the CPU.
@@ -183,11 +185,11 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         there are as many as are set for torch (OMP_NUM_THREADS), but on a platform with a property "Threads", such as
         CPU, no more than that says.
         """
-        super().setNumThreads(_whole(number, "number of threads"))
+        super().setNumThreads(whole_number(number, "number of threads"))
 
     def setRandomNumberSeed(self, seed: int) -> None:
         """Set the seed of all noise; 0 chooses one for each Context."""
-        super().setRandomNumberSeed(_whole(seed, "random number seed"))
+        super().setRandomNumberSeed(whole_number(seed, "random number seed"))
 
     def setGuidanceSource(self, source: int) -> None:
         """Set where guidance comes from, a `GuidanceSource` that the model file serves."""
@@ -209,8 +211,13 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     def setGuidanceForceGroups(self, groups: Any) -> None:
         """Set which force groups guide: bit flags, or a set of their numbers as OpenMM's methods take it."""
         if isinstance(groups, set | frozenset | list | tuple):
-            groups = sum(1 << int(group) for group in set(groups))
-        super().setGuidanceForceGroups(groups - 2**32 if groups >= 2**31 else groups)
+            groups = sum(1 << group for group in set(_force_groups(groups)))
+        elif isinstance(groups, bool) or not hasattr(groups, "__index__"):
+            raise ConfigError(f"groups = {groups!r} must be bit flags, or a set of numbers of force groups.")
+        flags = operator.index(groups)
+        if not -(2**31) <= flags < 2**32:
+            raise ConfigError(f"groups = {flags} must be 32 bit flags; force groups are numbered 0 to 31.")
+        super().setGuidanceForceGroups(flags - 2**32 if flags >= 2**31 else flags)
 
     def getTimings(self) -> dict[str, float]:
         """Where the time of the jumps went since this integrator was made, or since `resetTimings`.
@@ -238,15 +245,18 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
 
     def setParticles(self, particles: Iterable[int]) -> None:
         """Set the System indices of the particles that jump; none means all. For the next Context."""
-        super().setParticles([int(index) for index in particles])
+        super().setParticles(whole_numbers(particles, "particles"))
 
     def setAtomicNumbers(self, atomicNumbers: Iterable[int]) -> None:
         """Set the atomic numbers of the particles that jump, in their order. For the next Context."""
-        super().setAtomicNumbers([int(number) for number in atomicNumbers])
+        super().setAtomicNumbers(whole_numbers(atomicNumbers, "atomicNumbers"))
 
     def setBonds(self, bonds: Iterable[Sequence[int]]) -> None:
         """Set the bonds between the particles that jump, as pairs of System indices. For the next Context."""
-        super().setBonds([(int(first), int(second)) for first, second in bonds])
+        pairs = [whole_numbers(pair, "bonds") for pair in bonds]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ConfigError("bonds must be pairs of particle indices.")
+        super().setBonds([(first, second) for first, second in pairs])
 
     @classmethod
     def isinstance(cls, integrator: openmm.Integrator) -> bool:
@@ -291,26 +301,12 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         return self.__copy__()
 
 
-def _whole(value: Any, name: str) -> int:
-    """A number that C++ takes as an int: Python's, or numpy's."""
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        raise ConfigError(f"{name} = {value!r} must be a whole number.") from error
-    if not -(2**31) <= number < 2**31:
-        raise ConfigError(f"{name} = {number} must lie between {-(2**31)} and {2**31 - 1}.")
-    return number
-
-
-def _remind(lag_time: float) -> None:
-    """Say once what steps are, since MD scripts have large numbers of them."""
-    if _reminded:
-        return
-    _reminded.append(
-        f"A step of a UniSimIntegrator is a jump of {lag_time:g} ps: step(n), intervals of reporters and frequencies "
-        "of Forces count jumps (docs/units.md); ignore the category JumpWarning to silence this."
-    )
-    warnings.warn(_reminded[0], JumpWarning, stacklevel=3)
+def _force_groups(groups: Iterable[Any]) -> list[int]:
+    numbers = whole_numbers(groups, "groups")
+    for number in numbers:
+        if not 0 <= number < 32:
+            raise ConfigError(f"groups holds {number}, and force groups are numbered 0 to 31.")
+    return numbers
 
 
 def _check_temperature(kelvin: float, metadata: ModelMetadata, mode: int) -> None:

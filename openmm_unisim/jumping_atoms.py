@@ -6,6 +6,7 @@ from openmm import app
 
 from .elements import ATOMIC_NUMBERS
 from .errors import ConfigError, MissingHydrogensError, ModelDomainError, UnknownElementError
+from .whole_numbers import whole_numbers
 
 __all__ = ["jumping_atoms", "jumping_bonds"]
 
@@ -35,17 +36,20 @@ def jumping_atoms(
     ------
     ConfigError, ModelDomainError, MissingHydrogensError, UnknownElementError
     """
+    if not isinstance(topology, app.Topology):
+        raise ConfigError(f"topology = {topology!r} must be an openmm.app.Topology; give the structure's.")
     everything = list(topology.atoms())
     if particles is None:
         atoms = [atom for atom in everything if atom.element is not None]
         _check_no_water(topology, periodic)
     else:
-        for index in particles:
-            if not 0 <= int(index) < len(everything):
+        indices = whole_numbers(particles, "particles")
+        for index in indices:
+            if not 0 <= index < len(everything):
                 raise ConfigError(
                     f"particles holds {index}, but the Topology has atoms 0 to {len(everything) - 1}."
                 )
-        atoms = [everything[int(index)] for index in particles]
+        atoms = [everything[index] for index in indices]
     if not atoms:
         raise ConfigError("No atom is left to jump; give a Topology with elements, or other particles.")
     for atom in atoms:

@@ -94,6 +94,9 @@ class VectorFieldConfig(RunConfig):
     environment_radius, gradient_radius : float
         Angstrom; what such a part sees, and what of it enters the loss. The published radii: gradients of the default
         network are then 1 % off, where those of two parts differ by more than their size (the same benchmark).
+    size_exponent : float
+        A part's molecule is drawn with a probability that goes as this power of its number of atoms. 0: all alike,
+        which gives the few large molecules of a set few parts; 1.5 makes up for that (docs/training.md).
     start_noise : float
         Angstrom; see `PairSampler`.
     length_weight : float
@@ -123,6 +126,7 @@ class VectorFieldConfig(RunConfig):
     subgraph_atoms: int = Field(default=4000, ge=0)
     environment_radius: float = Field(default=20.0, gt=0)
     gradient_radius: float = Field(default=8.0, gt=0)
+    size_exponent: float = Field(default=0.0, ge=0, le=4)
     start_noise: float = Field(default=0.03, ge=0)
     length_weight: float = Field(default=0.1, ge=0)
     measure_displacement: bool = True

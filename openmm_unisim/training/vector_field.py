@@ -31,9 +31,9 @@ _PARTS_OF_TIME = {"start": (0.0, 0.02), "early": (0.02, 0.3), "late": (0.3, 0.98
 class VectorFieldStage(Stage[VectorFieldConfig]):
     """Trains xhat_1 = E[x_1 | x_t, x_0, t] on pairs of many molecules; see `Stage`.
 
-    Each part of a step is one molecule, drawn uniformly, at one lag time, drawn uniformly: batches of one molecule are
-    what the operators want. A part weighs by its atoms. Of a molecule of more than `subgraph_atoms` atoms a part is one
-    pair, cut to a subgraph; validation sees whole molecules.
+    Each part of a step is one molecule, drawn uniformly or by its size (`size_exponent`), at one lag time, drawn
+    uniformly: batches of one molecule are what the operators want. A part weighs by its atoms. Of a molecule of more
+    than `subgraph_atoms` atoms a part is one pair, cut to a subgraph; validation sees whole molecules.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
         if config.compiled and self.network is self.model:
             self.network = torch.compile(self.model)
         self.cutters = self._cutters()
+        atoms = torch.tensor([float(molecule.n_atoms) for molecule in self.molecules])
+        self.shares = atoms**self.config.size_exponent
         self.held_out = held_out
         self.validation = self._validation_parts()
 
@@ -100,17 +102,21 @@ class VectorFieldStage(Stage[VectorFieldConfig]):
     def draw(self, generator: Generator) -> Batch | SubgraphPart:
         """Pairs of one molecule."""
         lags = self.config.lags
-        chosen = (
-            0
-            if len(self.molecules) == 1
-            else int(torch.randint(len(self.molecules), (), generator=generator))
-        )
+        chosen = self._molecule(generator)
         lag = lags[0 if len(lags) == 1 else int(torch.randint(len(lags), (), generator=generator))]
         molecule = self.molecules[chosen]
         cutter = self.cutters.get(chosen)
         size = min(self.config.batch, max(1, self.config.atom_budget // molecule.n_atoms))
         batch = self._batch(self.molecules, chosen, lag, size if cutter is None else 1, generator)
         return batch if cutter is None else cutter.draw(batch.pair, batch.t, batch.noise, lag, generator)
+
+    def _molecule(self, generator: Generator) -> int:
+        """Place of a molecule, drawn with a probability that goes as n_atoms^size_exponent."""
+        if len(self.molecules) == 1:
+            return 0
+        if self.config.size_exponent == 0:  # older runs go on with the draws that they would have had
+            return int(torch.randint(len(self.molecules), (), generator=generator))
+        return int(torch.multinomial(self.shares, 1, generator=generator))
 
     def _batch(
         self, molecules: MoleculeSet, chosen: int, lag: float, size: int, generator: Generator

@@ -11,6 +11,7 @@
 #include "UniSimTrust.h"
 #include "internal/UniSimInterrupt.h"
 #include "internal/UniSimNoise.h"
+#include "internal/UniSimNotices.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/serialization/XmlSerializer.h"
 #include <Python.h>
@@ -78,10 +79,24 @@ std::string refuseUntrusted(const std::string& file, const std::string& hash) {
     return refusal;
 }
 
+/* Hand a notice to openmm_unisim.notices.hear.  False if the user made errors of warnings. */
+bool hearNotice(const std::string& notice) {
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject* module = PyImport_ImportModule("openmm_unisim.notices");
+    PyObject* answer = module == nullptr ? nullptr : PyObject_CallMethod(module, "hear", "s", notice.c_str());
+    const bool heard = answer != nullptr;
+    Py_XDECREF(answer);
+    Py_XDECREF(module);
+    PyErr_Clear(); // the caller raises an OpenMMException with the text
+    PyGILState_Release(state);
+    return heard;
+}
+
 } // namespace
 %}
 
 %init %{
+    UniSimPlugin::setUniSimNoticeHandler(hearNotice);
     UniSimPlugin::setUniSimInterruptCheck(isPythonInterrupted);
     UniSimPlugin::UniSimTrust::setCheck(refuseUntrusted);
 %}

@@ -144,7 +144,7 @@ def test_a_checkpoint_with_impossible_counts_is_refused(tmp_path: Path) -> None:
     )
     simulation.step(3)
     data = bytearray(simulation.context.createCheckpoint())
-    start = data.rindex(b"UniSimC") + 8 + 4  # magic, seed
+    start = data.rindex(b"UniSimC") + 8 + 64 + 4  # magic, hash, seed
     data[start : start + 8] = b"\xff" * 8
     with pytest.raises(openmm.OpenMMException, match="negative or infinite count"):
         simulation.context.loadCheckpoint(bytes(data))

@@ -36,6 +36,7 @@ BAROSTATS = {
         f,
     ),
 }
+BAROSTAT_CLASSES = {name: getattr(openmm, name) for name in BAROSTATS}
 
 
 def pressed(name: str, frequency: int) -> Setup:
@@ -88,7 +89,27 @@ def test_a_barostat_that_acts_seldom_is_told_of(toys, platform: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", JumpWarning)
         simulation.step(1)
-    assert len(integrator.getNotices()) == 1
+    assert sum("acts once" in notice for notice in integrator.getNotices()) == 1
+
+
+@pytest.mark.feature("a barostat of another temperature than the integrator's", outcome="warned")
+@pytest.mark.parametrize("name", BAROSTATS)
+def test_a_barostat_of_another_temperature_is_told_of(toys, platform: str, name: str) -> None:
+    """The Context's parameter counts, which scripts set when they heat."""
+    simulation, integrator = jumps(pressed(name, 1), platform, toys["shift"])
+    assert not any(" is set to " in notice for notice in integrator.getNotices())
+    simulation.context.setParameter(BAROSTAT_CLASSES[name].Temperature(), 310.0)
+    with pytest.warns(JumpWarning, match=f"{name} is set to 310 K and the integrator to 300 K"):
+        simulation.step(1)
+
+
+@pytest.mark.feature("a `CMMotionRemover`'s frequency other than 1", outcome="warned")
+def test_a_motion_remover_that_acts_seldom_is_told_of(toys, platform: str) -> None:
+    topology, system = free_atoms(3)
+    system.addForce(openmm.CMMotionRemover(100))
+    simulation, _ = jumper(toys["ou"], topology, system, random_positions(3), platform)
+    with pytest.warns(JumpWarning, match="CMMotionRemover acts once in 100 steps"):
+        simulation.step(1)
 
 
 @pytest.mark.feature("barostats with Metropolis acceptance", outcome="refused")

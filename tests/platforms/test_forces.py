@@ -6,7 +6,7 @@ import pytest
 import torch
 from openmm import app, unit
 
-from openmm_unisim import UniSimIntegrator
+from openmm_unisim import JumpWarning, UniSimIntegrator
 from openmm_unisim.system import load_molecule
 from tests.platforms.systems import Setup, dipeptide, jumps, solution
 from tests.plugin.systems import add_wells, free_atoms, jumper, positions_of, random_positions, tolerance
@@ -136,6 +136,40 @@ def test_a_torch_model_in_the_energy(platform: str) -> None:
         system.addForce(spring(kind, (8, 16)))
         found.append(log_acceptance(setup, system, platform))
     assert found[0] == pytest.approx(found[1], abs=0.02)
+
+
+@pytest.mark.feature("restraints and biases in free jumps, which don't feel them", outcome="warned")
+def test_forces_that_free_jumps_dont_feel_are_told_of(platform: str) -> None:
+    """Unless a guide covers their groups, or Metropolis acceptance does."""
+    setup = dipeptide()
+    system = setup.copy_system()
+    system.addForce(spring("openmm", (8, 16)))
+    wall = openmm.CustomExternalForce("z^2")
+    wall.addParticle(3, [])
+    wall.setName("wall")
+    system.addForce(wall)
+    simulation, integrator = jumps(setup, platform, system=system)
+    with pytest.warns(JumpWarning, match="Jumps don't feel these Forces: CustomBondForce, wall\\. Guide by"):
+        simulation.step(1)
+    integrator.setGuidanceSource(UniSimIntegrator.Resampling)
+    integrator.setGuidanceForceGroups({GROUP})
+    assert ["these Forces: wall." in notice for notice in integrator.getNotices()] == [True]
+    integrator.setGuidanceForceGroups({0, GROUP})
+    assert integrator.getNotices() == ()
+    integrator.setGuidanceSource(UniSimIntegrator.NoGuidance)
+    integrator.setAcceptanceMode(METROPOLIS)
+    assert integrator.getNotices() == ()
+
+
+@pytest.mark.feature("another implicit solvent than the model's in free jumps", outcome="warned")
+def test_another_solvent_is_told_of(platform: str) -> None:
+    simulation, integrator = jumps(dipeptide("vacuum"), platform)
+    with pytest.warns(JumpWarning, match="has no solvent, and the model was trained in OBC2"):
+        simulation.step(1)
+    for model, number in (("ala2", 0), ("ala2-vacuum", 1), ("ala2-vacuum-to-obc2", 0)):
+        _, integrator = jumps(dipeptide("obc2"), platform, model)
+        assert len(integrator.getNotices()) == number, model
+    assert jumps(dipeptide("vacuum"), platform, acceptanceMode=METROPOLIS)[1].getNotices() == ()
 
 
 @pytest.mark.feature(

@@ -1,11 +1,12 @@
 """Several molecules, chains and subsets"""
 
 import numpy as np
+import openmm
 import pytest
 from openmm import app, unit
 
 from openmm_unisim import ConfigError, ModelDomainError, UniSimIntegrator, UnknownElementError
-from openmm_unisim.system import create_system
+from openmm_unisim.system import create_system, load_molecule
 from tests.platforms.systems import (
     Setup,
     bond_lengths,
@@ -15,7 +16,15 @@ from tests.platforms.systems import (
     solution,
     two_dipeptides,
 )
-from tests.plugin.systems import free_atoms, jumper, positions_of, random_positions, tolerance
+from tests.plugin.systems import (
+    free_atoms,
+    jumper,
+    make_context,
+    make_platform,
+    positions_of,
+    random_positions,
+    tolerance,
+)
 
 
 @pytest.mark.feature("several chains, all jump")
@@ -102,7 +111,7 @@ def test_temperature(platform: str) -> None:
 def test_masses(platform: str) -> None:
     """Masses concern velocities only: positions after a jump are the same, temperatures right."""
     setup = dipeptide()
-    molecule_system = create_system(_molecule(), "obc2", hydrogen_mass=1.008)
+    molecule_system = create_system(load_molecule("ACE-ALA-NME"), "obc2", hydrogen_mass=1.008)
     ends = []
     for system in (setup.system, molecule_system):
         simulation, integrator = jumps(setup, platform, system=system)
@@ -114,21 +123,67 @@ def test_masses(platform: str) -> None:
     assert bond_lengths(setup.topology, ends[0]).max() < 0.2
 
 
-def _molecule():
-    from openmm_unisim.system import load_molecule
-
-    return load_molecule("ACE-ALA-NME")
-
-
 @pytest.mark.feature("a Topology and a System of different sizes", outcome="refused")
-def test_another_topology(toys, platform: str) -> None:
+def test_a_topology_of_another_size(toys, platform: str) -> None:
     _, system = free_atoms(4)
     topology = app.Topology()
     residue = topology.addResidue("A", topology.addChain())
     for _ in range(3):
         topology.addAtom("H", app.Element.getBySymbol("H"), residue)
     integrator = UniSimIntegrator(toys["ou"], topology, 300)
-    from tests.plugin.systems import make_context
-
     with pytest.raises(Exception, match="3 atomic numbers are set for 4 jumping particles"):
         make_context(system, integrator, platform)
+
+
+@pytest.mark.feature("a Topology whose atoms are in another order than the System's", outcome="refused")
+@pytest.mark.parametrize("kind", ["flexible", "HBonds", "AllBonds"])
+def test_a_topology_in_another_order(platform: str, kind: str) -> None:
+    """Its bonds aren't the System's; without bonded Forces nothing could tell."""
+    setup = dipeptide("obc2", kind)
+    topology = app.Topology()
+    residue = topology.addResidue("ALA", topology.addChain())
+    atoms = list(setup.topology.atoms())
+    turned = {atom: topology.addAtom(atom.name, atom.element, residue) for atom in reversed(atoms)}
+    for bond in setup.topology.bonds():
+        topology.addBond(turned[bond.atom1], turned[bond.atom2])
+    with pytest.raises(
+        openmm.OpenMMException, match="neither a constraint nor a bond there; create the System"
+    ):
+        jumps(Setup(topology, setup.system, setup.positions, setup.solute), platform)
+
+
+@pytest.mark.feature("another molecule's Topology of as many atoms", outcome="refused")
+def test_the_topology_of_another_molecule(platform: str) -> None:
+    """One hydrogen bound to another atom than in the System."""
+    setup = dipeptide()
+    integrator = UniSimIntegrator("ala2", setup.topology, 300)
+    bonds = [list(pair) for pair in integrator.getBonds()]
+    bonds[0][1] = 21  # the last hydrogen
+    integrator.setBonds(bonds)
+    with pytest.raises(openmm.OpenMMException, match=r"between particles \d and 21"):
+        openmm.Context(setup.system, integrator, *make_platform(platform))
+
+
+@pytest.mark.feature("particles, elements or bonds changed after the Context was made", outcome="refused")
+def test_particles_set_too_late(toys, platform: str) -> None:
+    """`reinitialize` takes them over."""
+    topology, system = free_atoms(4)
+    simulation, integrator = jumper(toys["ou"], topology, system, random_positions(4), platform)
+    simulation.step(1)
+    integrator.setParticles([0, 1])
+    integrator.setAtomicNumbers([1, 1])
+    with pytest.raises(openmm.OpenMMException, match=r"after the Context was created.*reinitialize"):
+        simulation.step(1)
+    simulation.context.reinitialize(preserveState=True)
+    before = positions_of(simulation)
+    simulation.step(1)
+    moved = np.abs(positions_of(simulation) - before).max(axis=1)
+    assert (moved[:2] > 0).all() and (moved[2:] == 0).all()
+
+
+@pytest.mark.feature("positions of no molecule: all atoms at one place", outcome="refused")
+def test_all_atoms_at_the_origin(platform: str) -> None:
+    setup = dipeptide()
+    simulation, _ = jumps(Setup(setup.topology, setup.system, 0.0 * setup.positions, setup.solute), platform)
+    with pytest.raises(openmm.OpenMMException, match="are bonded and lie at the same place"):
+        simulation.step(1)

@@ -8,7 +8,7 @@ import openmm
 import pytest
 from openmm import app
 
-from openmm_unisim import UniSimIntegrator
+from openmm_unisim import JumpWarning, UniSimIntegrator
 from tests.platforms.systems import Setup, dipeptide, jumps, solution
 from tests.plugin.systems import (
     add_wells,
@@ -177,3 +177,28 @@ def test_bad_checkpoints(toys, platform: str) -> None:
     other.setPositions(random_positions(3))
     with pytest.raises(openmm.OpenMMException):
         simulation.context.loadCheckpoint(other.createCheckpoint())
+
+
+@pytest.mark.feature("a checkpoint of another model", outcome="refused")
+def test_a_checkpoint_of_another_model(toys, platform: str) -> None:
+    topology, system = free_atoms(3)
+    simulation, _ = jumper(toys["ou"], topology, system, random_positions(3), platform)
+    simulation.step(2)
+    other, _ = jumper(toys["nan"], topology, system, random_positions(3), platform)
+    with pytest.raises(openmm.OpenMMException, match="is not the model that the checkpoint was made with"):
+        other.context.loadCheckpoint(simulation.context.createCheckpoint())
+
+
+@pytest.mark.feature("a State of another model: positions are taken, counts are not", outcome="warned")
+def test_a_state_of_another_model(toys, platform: str) -> None:
+    topology, system = free_atoms(3)
+    simulation, _ = jumper(toys["shift"], topology, system, random_positions(3), platform)
+    simulation.step(2)
+    state = simulation.context.getState(positions=True, velocities=True, integratorParameters=True)
+    other, integrator = jumper(toys["ou"], topology, system, random_positions(3) + 1.0, platform)
+    other.context.setState(state)
+    assert np.abs(positions_of(other) - positions_of(simulation)).max() < 1e-5
+    assert integrator.getNumProposed() == 0
+    with pytest.warns(JumpWarning, match="The State was made with another model"):
+        other.step(1)
+    assert integrator.getNumProposed() == 1

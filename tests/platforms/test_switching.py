@@ -7,8 +7,13 @@ import openmm
 import pytest
 from openmm import app, unit
 
-from openmm_unisim import HybridSimulation, JumpWarning, UniSimIntegrator, UniSimReplicaExchangeSampler
-from openmm_unisim import integrator as integrator_module
+from openmm_unisim import (
+    HybridSimulation,
+    JumpWarning,
+    UniSimIntegrator,
+    UniSimReplicaExchangeSampler,
+    notices,
+)
 from tests.platforms.systems import (
     CONSTRAINTS,
     check_molecule,
@@ -136,7 +141,7 @@ def test_openmms_own_sampler(toys, platform: str) -> None:
 
 @pytest.mark.feature("`step(n)` and intervals of an MD script: they count jumps", outcome="warned")
 def test_many_steps_at_once(toys, platform: str, monkeypatch) -> None:
-    monkeypatch.setattr(integrator_module, "_reminded", [])
+    monkeypatch.setattr(notices, "_reminded", [])
     topology, system = free_atoms(2)
     simulation, _ = jumper(toys["ou"], topology, system, random_positions(2), platform)
     with pytest.warns(JumpWarning, match="A step of a UniSimIntegrator is a jump of 1 ps: step"):
@@ -144,6 +149,29 @@ def test_many_steps_at_once(toys, platform: str, monkeypatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", JumpWarning)
         simulation.step(20)  # once a process
+
+
+@pytest.mark.feature("notices of an integrator within a `CompoundIntegrator`", outcome="warned")
+def test_notices_within_a_compound_integrator(toys, platform: str) -> None:
+    """OpenMM steps the integrator there; each notice is told once, and warnings made errors stop the jumps."""
+    topology, system = free_atoms(3)
+    system.addForce(openmm.CMMotionRemover(10))
+
+    def simulation() -> app.Simulation:
+        compound = openmm.CompoundIntegrator()
+        compound.addIntegrator(UniSimIntegrator(toys["ou"], topology, 300))
+        made = app.Simulation(topology, system, compound, *make_platform(platform))
+        made.context.setPositions(random_positions(3))
+        return made
+
+    told = simulation()
+    with pytest.warns(JumpWarning, match="CMMotionRemover acts once in 10 steps"):
+        told.step(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", JumpWarning)
+        told.step(1)
+        with pytest.raises(openmm.OpenMMException, match="CMMotionRemover acts once in 10 steps"):
+            simulation().step(1)
 
 
 @pytest.mark.feature("`setStepSize` of an MD script", outcome="refused")

@@ -201,7 +201,8 @@ def test_clipping_is_off_unless_asked_for_and_survives_a_checkpoint(toys) -> Non
     assert integrator.getNumClipped() == 0
     simulation.context.loadCheckpoint(checkpoint)
     assert integrator.getNumClipped() == clipped
-    earlier = checkpoint.replace(b"UniSimC3", b"UniSimC1")[: -8 - 16 - 8 * 62]  # from before this count
+    own = b"UniSimC4" + integrator.getModelHash().encode()
+    earlier = checkpoint.replace(own, b"UniSimC1")[: -8 - 16 - 8 * 62]  # from before this count
     simulation.context.loadCheckpoint(earlier)
     assert integrator.getNumClipped() == 0 and integrator.getNumProposed() == 4
 

@@ -212,6 +212,6 @@ def test_foreign_and_truncated_checkpoints_are_refused(toys) -> None:
     checkpoint = simulation.context.createCheckpoint()
     with pytest.raises(openmm.OpenMMException, match="truncated"):
         simulation.context.loadCheckpoint(checkpoint[:-12])
-    index = checkpoint.rindex(b"UniSimC3")
+    index = checkpoint.rindex(b"UniSimC4")
     with pytest.raises(openmm.OpenMMException, match="not made by this version"):
         simulation.context.loadCheckpoint(checkpoint[:index] + b"UniSimC9" + checkpoint[index + 8 :])

@@ -8,7 +8,7 @@ import pytest
 from openmm import unit
 
 from openmm_unisim import ConfigError, ModelDomainError, UniSimIntegrator, load_plugin
-from tests.plugin.systems import free_atoms
+from tests.plugin.systems import free_atoms, jumper, random_positions
 
 
 @pytest.fixture
@@ -152,3 +152,65 @@ def test_counts_are_whole_numbers(integrator, setter: str, name: str) -> None:
 def test_unknown_metadata_is_named(integrator) -> None:
     with pytest.raises(openmm.OpenMMException, match="lacks the metadata colour"):
         integrator.getModelMetadata("colour")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda i: i.setGuidanceForceGroups({32}), "groups holds 32, and force groups are numbered 0 to 31"),
+        (lambda i: i.setGuidanceForceGroups({-1}), "groups holds -1"),
+        (lambda i: i.setGuidanceForceGroups({1.5}), "must be a whole number"),
+        (lambda i: i.setGuidanceForceGroups("0"), "must be bit flags"),
+        (lambda i: i.setGuidanceForceGroups(2**32), "must be 32 bit flags"),
+        (lambda i: i.setParticles("012"), "must be a sequence of whole numbers"),
+        (lambda i: i.setParticles([0.5]), "an entry of particles = 0.5 must be a whole number"),
+        (lambda i: i.setParticles(3), "must be a sequence of whole numbers"),
+        (lambda i: i.setAtomicNumbers(["1"]), "an entry of atomicNumbers = '1'"),
+        (lambda i: i.setBonds([(0, 1, 2)]), "must be pairs"),
+        (lambda i: i.setNumSubsteps(2**31), "must lie between"),
+        (lambda i: i.step(1.5), "number of jumps = 1.5 must be a whole number"),
+        (lambda i: i.step("1"), "must be a whole number"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(integrator, wrong, message: str) -> None:
+    before = openmm.XmlSerializer.serialize(integrator)
+    with pytest.raises(ConfigError, match=message):
+        wrong(integrator)
+    assert openmm.XmlSerializer.serialize(integrator) == before
+
+
+def test_numbers_of_numpy_are_taken(integrator) -> None:
+    integrator.setParticles(np.array([0, 2]))
+    assert integrator.getParticles() == (0, 2)
+    integrator.setGuidanceForceGroups(np.array([1, 3]).tolist())
+    assert integrator.getGuidanceForceGroups() == 0b1010
+    integrator.setGuidanceForceGroups(np.int64(5))
+    assert integrator.getGuidanceForceGroups() == 5
+    integrator.setGuidanceForceGroups({31})
+    assert integrator.getGuidanceForceGroups() == -(2**31)
+
+
+def test_steps_of_numpy_are_taken(toys) -> None:
+    topology, system = free_atoms(3)
+    _simulation, integrator = jumper(toys["ou"], topology, system, random_positions(3))  # keeps the Context
+    integrator.step(np.int64(2))
+    assert integrator.getNumProposed() == 2
+
+
+@pytest.mark.parametrize("topology", [None, "molecule.pdb"])
+def test_no_topology(toys, topology) -> None:
+    with pytest.raises(ConfigError, match=r"must be an openmm\.app\.Topology"):
+        UniSimIntegrator(toys["ou"], topology, 300)
+
+
+@pytest.mark.parametrize("particles", ["abc", [1.5], 2])
+def test_particles_that_are_no_indices(toys, particles) -> None:
+    with pytest.raises(ConfigError, match=r"must be a (whole number|sequence of whole numbers)"):
+        UniSimIntegrator(toys["ou"], free_atoms(3)[0], 300, particles=particles)
+
+
+def test_numbers_that_no_memory_holds(integrator) -> None:
+    with pytest.raises(ModelDomainError, match="number of substeps can't be above 100000"):
+        integrator.setNumSubsteps(2**31 - 1)
+    with pytest.raises(openmm.OpenMMException, match="number of resampled jumps can't be above 100000"):
+        integrator.setNumResampled(2**31 - 1)

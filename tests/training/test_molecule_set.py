@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from openmm_unisim.data.generate import GenerateConfig, generate
 from openmm_unisim.data.pairs import PairSource
@@ -64,6 +66,15 @@ def test_parts_draw_molecules_and_lags_within_the_atom_budget(walker, other_walk
         config_of(walker, valid_lag_times=[5.0, 10.0])
     )  # the same pairs, trained on one lag
     assert {part.lag_time for part in single.validation} == {5.0, 10.0} and single.config.lags == (5.0,)
+
+
+def test_molecules_are_drawn_by_their_size(walker, other_walker):
+    stage = VectorFieldStage(config_of(walker, other_walker, size_exponent=2.0))
+    sizes = np.array([molecule.n_atoms for molecule in stage.molecules])
+    generator = torch.Generator().manual_seed(3)
+    drawn = np.bincount([stage._molecule(generator) for _ in range(2000)], minlength=2)
+    share = sizes[0] ** 2 / (sizes**2).sum()
+    assert sizes[0] != sizes[1] and abs(drawn[0] / 2000 - share) < 5 * np.sqrt(share * (1 - share) / 2000)
 
 
 def test_a_mixed_run_resumes_exactly(walker, other_walker, tmp_path):

@@ -7,6 +7,7 @@
 #include "openmm/Integrator.h"
 #include "openmm/Kernel.h"
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -368,13 +369,15 @@ protected:
     void serializeParameters(OpenMM::SerializationNode& node) const override;
     /**
      * Load what serializeParameters() stored.  A State that another integrator made holds none of it, and
-     * changes nothing.
+     * changes nothing; neither does one of another model, which getNotices() tells.
      */
     void deserializeParameters(const OpenMM::SerializationNode& node) override;
 
 private:
     friend class UniSimJump;
     void setActiveSeed(int seed);
+    void checkContext() const;
+    void announceNotices();
     std::string modelFile;
     std::unique_ptr<UniSimStopwatch> stopwatch;
     std::shared_ptr<UniSimModel> model;
@@ -383,7 +386,8 @@ private:
     int guidanceForceGroups, numResampled, proposalBatchSize, randomNumberSeed, numThreads;
     AcceptanceMode acceptanceMode;
     GuidanceSource guidanceSource;
-    bool randomizesVelocities;
+    bool randomizesVelocities, hasStateOfAnotherModel, particlesChanged;
+    std::set<std::string> announced; // notices
     std::vector<int> particles, atomicNumbers;
     std::vector<std::pair<int, int>> bonds;
     std::unique_ptr<UniSimCounters> counters;

@@ -5,6 +5,7 @@
 #include "internal/UniSimGuidance.h"
 #include "internal/UniSimJump.h"
 #include "internal/UniSimModel.h"
+#include "internal/UniSimNotices.h"
 #include "internal/UniSimStopwatch.h"
 #include "internal/UniSimSystemChecks.h"
 #include "openmm/Context.h"
@@ -22,12 +23,19 @@ namespace UniSimPlugin {
 
 namespace {
 
-const int MAX_THREADS = 1024; // more than any machine's cores: torch would die of a hundred thousand
+const int MAX_THREADS = 1024;   // more than any machine's cores: torch would die of a hundred thousand
+const int MAX_REPEATS = 100000; // substeps, candidates: more than any use, less than a machine's memory
 
 string describe(double value) {
     stringstream stream;
     stream << value;
     return stream.str();
+}
+
+void checkAtMost(int number, int limit, const string& what) {
+    if (number > limit)
+        throw OpenMMException("The number of " + what + " can't be above " + to_string(limit) + ", as " +
+                              to_string(number) + " is; set a smaller one.");
 }
 
 } // namespace
@@ -38,7 +46,8 @@ UniSimIntegrator::UniSimIntegrator(
           model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
           guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0),
           numThreads(0), acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
-          counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
+          hasStateOfAnotherModel(false), particlesChanged(false), counters(make_unique<UniSimCounters>()),
+          jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());
     setConstraintTolerance(1e-5);
@@ -92,6 +101,7 @@ int UniSimIntegrator::getNumSubsteps() const {
 void UniSimIntegrator::setNumSubsteps(int number) {
     if (number < 0)
         throw OpenMMException("The number of substeps can't be negative, as " + to_string(number) + " is.");
+    checkAtMost(number, MAX_REPEATS, "substeps");
     if (number == 0)
         number = (int)model->getMetadata().getNumber("default_substeps");
     timeGrid = model->getTimeGrid(number);
@@ -156,6 +166,7 @@ int UniSimIntegrator::getNumResampled() const {
 void UniSimIntegrator::setNumResampled(int number) {
     if (number < 1)
         throw OpenMMException("A jump can't be chosen among " + to_string(number) + "; set 1 or more.");
+    checkAtMost(number, MAX_REPEATS, "resampled jumps");
     numResampled = number;
 }
 
@@ -189,6 +200,7 @@ void UniSimIntegrator::setParticles(const vector<int>& indices) {
         if (index < 0)
             throw OpenMMException("A particle index can't be negative, as " + to_string(index) + " is.");
     particles = indices;
+    particlesChanged = true;
 }
 
 const vector<int>& UniSimIntegrator::getAtomicNumbers() const {
@@ -200,6 +212,7 @@ void UniSimIntegrator::setAtomicNumbers(const vector<int>& numbers) {
         if (number < 1)
             throw OpenMMException("An atomic number must be positive, not " + to_string(number) + ".");
     atomicNumbers = numbers;
+    particlesChanged = true;
 }
 
 const vector<pair<int, int>>& UniSimIntegrator::getBonds() const {
@@ -212,6 +225,7 @@ void UniSimIntegrator::setBonds(const vector<pair<int, int>>& pairs) {
             throw OpenMMException("A bond must join two different particles, not " + to_string(first) +
                                   " and " + to_string(second) + ".");
     bonds = pairs;
+    particlesChanged = true;
 }
 
 bool UniSimIntegrator::getRandomizesVelocities() const {
@@ -238,9 +252,7 @@ void UniSimIntegrator::setNumThreads(int number) {
     if (number < 0)
         throw OpenMMException("The number of threads can't be negative, as " + to_string(number) +
                               " is; set 0 to let the integrator choose.");
-    if (number > MAX_THREADS)
-        throw OpenMMException("The number of threads can't be above " + to_string(MAX_THREADS) + ", as " +
-                              to_string(number) + " is; set 0 to let the integrator choose.");
+    checkAtMost(number, MAX_THREADS, "threads");
     numThreads = number;
 }
 
@@ -311,6 +323,7 @@ void UniSimIntegrator::initialize(ContextImpl& contextRef) {
     MoveUniSimDataKernel& data = kernel.getAs<MoveUniSimDataKernel>();
     data.initialize(contextRef, findJumpingParticles(contextRef.getSystem(), *this));
     jump = make_unique<UniSimJump>(contextRef, *this, data);
+    particlesChanged = hasStateOfAnotherModel = false;
 }
 
 void UniSimIntegrator::cleanup() {
@@ -336,7 +349,11 @@ double UniSimIntegrator::computeSystemTemperature() {
 vector<string> UniSimIntegrator::getNotices() const {
     if (context == NULL || jump == nullptr)
         return {};
-    vector<string> notices = findNotices(context->getSystem(), getLagTime());
+    vector<string> notices = findNotices(*context, *this);
+    if (hasStateOfAnotherModel)
+        notices.push_back(
+                "The State was made with another model; its positions, velocities and box are taken, its "
+                "seed, counts and number of jumps are not.");
     if (jump->hasRepeatedNoise())
         notices.push_back(
                 "A jump had the noise of an earlier one in this Context, since a State or checkpoint set "
@@ -354,11 +371,28 @@ void UniSimIntegrator::stateChanged(State::DataType) {
         jump->forgetAhead();
 }
 
-void UniSimIntegrator::step(int steps) {
+void UniSimIntegrator::checkContext() const {
     if (context == NULL || jump == nullptr)
         throw OpenMMException("This Integrator is not bound to a context!");
+    if (particlesChanged)
+        throw OpenMMException("setParticles(), setAtomicNumbers() or setBonds() was called after the Context "
+                              "was created, which still has the old ones; call its reinitialize().");
+}
+
+void UniSimIntegrator::step(int steps) {
+    checkContext();
     for (int i = 0; i < steps; i++)
         jump->execute();
+    announceNotices();
+}
+
+void UniSimIntegrator::announceNotices() {
+    // Within a CompoundIntegrator nobody else asks for them.
+    if (&context->getIntegrator() == this)
+        return;
+    for (const string& notice : getNotices())
+        if (announced.insert(notice).second)
+            announceUniSimNotice(notice);
 }
 
 } // namespace UniSimPlugin

@@ -4,6 +4,7 @@
 #include "UniSimIntegrator.h"
 #include "internal/UniSimCounters.h"
 #include "internal/UniSimJump.h"
+#include "internal/UniSimModel.h"
 #include "internal/UniSimProperties.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/serialization/SerializationNode.h"
@@ -19,10 +20,12 @@ namespace UniSimPlugin {
 
 namespace {
 
-const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '3'};
+const char MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '4'};
+const char THIRD_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '3'};  // without the model's hash
 const char SECOND_MAGIC[8] = {'U', 'n', 'i', 'S', 'i', 'm', 'C', '2'}; // without statistics of acceptance
 const char FIRST_MAGIC[8] = {
         'U', 'n', 'i', 'S', 'i', 'm', 'C', '1'}; // without the count of clipped forces, too
+const size_t HASH_LENGTH = 64;
 const int STATE_VERSION = 1;
 
 template <typename T>
@@ -37,6 +40,21 @@ void read(istream& stream, T& value) {
         throw OpenMMException(
                 "The checkpoint ends within the UniSimIntegrator's part; it is truncated or was made by "
                 "another integrator.");
+}
+
+bool begins(const char* magic, const char* expected) {
+    return memcmp(magic, expected, sizeof(MAGIC)) == 0;
+}
+
+/** Read the hash of the model that a checkpoint was made with, and refuse that of another one. */
+void readHash(istream& stream, const UniSimModel& model) {
+    string hash(HASH_LENGTH, ' ');
+    stream.read(hash.data(), HASH_LENGTH);
+    if (!stream || hash != model.getHash())
+        model.getMetadata().fail("is not the model that the checkpoint was made with, whose SHA-256 is " +
+                                 hash.substr(0, 12) +
+                                 "...; load it into an integrator of that model, or take the positions "
+                                 "over as a State (getState(), setState()).");
 }
 
 string nameOfBin(int bin) {
@@ -61,6 +79,7 @@ void checkRead(const char* source, long long jumpIndex, const UniSimCounters& co
 
 void UniSimIntegrator::createCheckpoint(ostream& stream) const {
     write(stream, MAGIC);
+    stream.write(getModelHash().data(), HASH_LENGTH);
     write(stream, activeSeed);
     write(stream, jumpIndex);
     write(stream, counters->proposed);
@@ -80,11 +99,13 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
     long long index;
     UniSimCounters loaded;
     read(stream, magic);
-    const bool first = memcmp(magic, FIRST_MAGIC, sizeof(MAGIC)) == 0;
-    const bool second = memcmp(magic, SECOND_MAGIC, sizeof(MAGIC)) == 0;
-    if (!first && !second && memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
+    const bool first = begins(magic, FIRST_MAGIC), second = begins(magic, SECOND_MAGIC);
+    const bool newest = begins(magic, MAGIC);
+    if (!first && !second && !newest && !begins(magic, THIRD_MAGIC))
         throw OpenMMException(
                 "The checkpoint was not made by this version of UniSimIntegrator; load one that was.");
+    if (newest)
+        readHash(stream, *model);
     read(stream, seed);
     read(stream, index);
     read(stream, loaded.proposed);
@@ -107,6 +128,7 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
 
 void UniSimIntegrator::serializeParameters(SerializationNode& node) const {
     node.setIntProperty("unisimVersion", STATE_VERSION);
+    node.setStringProperty("modelSHA256", getModelHash());
     node.setIntProperty("seed", activeSeed);
     node.setLongProperty("jumpIndex", jumpIndex);
     node.setLongProperty("proposed", counters->proposed);
@@ -130,6 +152,10 @@ void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
         throw OpenMMException("The State holds UniSimIntegrator parameters of version " + to_string(version) +
                               ", and only version " + to_string(STATE_VERSION) +
                               " is known; update openmm_unisim.");
+    // A State from before there was this entry is taken for the integrator's own model's.
+    hasStateOfAnotherModel = node.getStringProperty("modelSHA256", getModelHash()) != getModelHash();
+    if (hasStateOfAnotherModel)
+        return;
     const int seed = readNumber<int>(node, "seed");
     const long long index = readNumber<long long>(node, "jumpIndex");
     UniSimCounters loaded;

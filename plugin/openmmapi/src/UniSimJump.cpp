@@ -55,8 +55,9 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     particles = findJumpingParticles(system, integrator);
     constrained = haveConstraints(system, particles);
     checkNothingIsTorn(system, particles);
+    checkSameBonds(system, integrator);
     checkAtomicNumbers(integrator.getAtomicNumbers(), particles, metadata);
-    auto bonds = findJumpingBonds(system, integrator, particles);
+    bonds = findJumpingBonds(system, integrator, particles);
     if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
         metadata.fail("needs bonds, but none are set; call setBonds().");
     model.setParticles(integrator.getAtomicNumbers(), bonds);
@@ -151,6 +152,11 @@ void UniSimJump::readStart() {
         context.calcForcesAndEnergy(false, false, 0); // throws an exception if positions have not been set
     }
     positionsChecked = true;
+    for (auto [first, second] : bonds)
+        if (start[first] == start[second])
+            throw OpenMMException("Particles " + to_string(particles[first]) + " and " +
+                                  to_string(particles[second]) +
+                                  " are bonded and lie at the same place; set the positions of a molecule.");
     kT = BOLTZMANN * integrator.getTemperature();
 }
 

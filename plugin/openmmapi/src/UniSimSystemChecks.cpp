@@ -1,6 +1,8 @@
 #include "internal/UniSimSystemChecks.h"
 #include "openmm/AndersenThermostat.h"
 #include "openmm/CMMotionRemover.h"
+#include "openmm/CustomBondForce.h"
+#include "openmm/HarmonicBondForce.h"
 #include "openmm/MonteCarloAnisotropicBarostat.h"
 #include "openmm/MonteCarloBarostat.h"
 #include "openmm/MonteCarloFlexibleBarostat.h"
@@ -10,7 +12,6 @@
 #include <map>
 #include <numeric>
 #include <set>
-#include <sstream>
 #include <typeinfo>
 
 using namespace OpenMM;
@@ -96,19 +97,6 @@ bool isBarostat(const Force& force) {
            dynamic_cast<const MonteCarloMembraneBarostat*>(&force) != nullptr;
 }
 
-/** The number of steps between two actions of a barostat, or 0 if the force is none. */
-int getBarostatFrequency(const Force& force) {
-    if (auto* barostat = dynamic_cast<const MonteCarloBarostat*>(&force))
-        return barostat->getFrequency();
-    if (auto* barostat = dynamic_cast<const MonteCarloAnisotropicBarostat*>(&force))
-        return barostat->getFrequency();
-    if (auto* barostat = dynamic_cast<const MonteCarloFlexibleBarostat*>(&force))
-        return barostat->getFrequency();
-    if (auto* barostat = dynamic_cast<const MonteCarloMembraneBarostat*>(&force))
-        return barostat->getFrequency();
-    return 0;
-}
-
 } // namespace
 
 int countDegreesOfFreedom(const System& system) {
@@ -147,19 +135,76 @@ void checkNothingIsTorn(const System& system, const vector<int>& particles) {
     }
 }
 
-vector<string> findNotices(const System& system, double lagTime) {
-    vector<string> notices;
+namespace {
+
+/** The pairs of particles that the System's Forces or constraints bind, and whether all of them can be known.
+ */
+struct BoundPairs {
+    set<pair<int, int>> pairs;
+    bool complete = true;
+    void add(int first, int second) {
+        pairs.insert(minmax(first, second));
+    }
+};
+
+BoundPairs findBoundPairs(const System& system) {
+    BoundPairs found;
+    for (int i = 0; i < system.getNumConstraints(); i++) {
+        int first, second;
+        double distance;
+        system.getConstraintParameters(i, first, second, distance);
+        found.add(first, second);
+    }
     for (int i = 0; i < system.getNumForces(); i++) {
         const Force& force = system.getForce(i);
-        const int frequency = getBarostatFrequency(force);
-        if (frequency > 1) {
-            stringstream notice;
-            notice << force.getName() << " acts once in " << frequency << " steps, and a step is a jump of "
-                   << lagTime << " ps; set its frequency to 1 unless that is meant.";
-            notices.push_back(notice.str());
+        int first, second;
+        if (auto* bonds = dynamic_cast<const HarmonicBondForce*>(&force)) {
+            double length, k;
+            for (int j = 0; j < bonds->getNumBonds(); j++) {
+                bonds->getBondParameters(j, first, second, length, k);
+                found.add(first, second);
+            }
+        }
+        else if (auto* bonds = dynamic_cast<const CustomBondForce*>(&force)) {
+            vector<double> parameters;
+            for (int j = 0; j < bonds->getNumBonds(); j++) {
+                bonds->getBondParameters(j, first, second, parameters);
+                found.add(first, second);
+            }
+        }
+        else {
+            // PythonForce, TorchForce and the like may stand for any bonds (a mixed system of openmm-ml).
+            const string type = typeid(force).name();
+            found.complete &=
+                    type.find("PythonForce") == string::npos && type.find("TorchForce") == string::npos;
         }
     }
-    return notices;
+    return found;
+}
+
+} // namespace
+
+void checkSameBonds(const System& system, const UniSimIntegrator& integrator) {
+    const BoundPairs bound = findBoundPairs(system);
+    const vector<pair<int, int>>& bonds = integrator.getBonds();
+    set<int> joined;
+    for (auto [first, second] : bonds) {
+        joined.insert(first);
+        joined.insert(second);
+    }
+    // A System of nonbonded Forces only, or whose bonds are somebody else's, tells nothing.
+    const bool tells = any_of(bound.pairs.begin(), bound.pairs.end(), [&joined](const pair<int, int>& pair) {
+        return joined.count(pair.first) > 0 && joined.count(pair.second) > 0;
+    });
+    if (!bound.complete || !tells)
+        return;
+    for (auto [first, second] : bonds)
+        if (bound.pairs.count(minmax(first, second)) == 0)
+            throw OpenMMException("The integrator has a bond between particles " + to_string(first) +
+                                  " and " + to_string(second) +
+                                  ", and the System has neither a constraint nor a bond there; create the "
+                                  "System from the Topology that the integrator was given, with the atoms in "
+                                  "the same order.");
 }
 
 void checkMetropolis(const System& system, const vector<int>& particles) {

@@ -128,9 +128,10 @@ private:
     UniSimStopwatch& stopwatch;
     UniSimNoise noise;
     std::vector<int> particles;
-    std::vector<OpenMM::Vec3> start;    // of the jumping particles, as the model sees them
-    std::optional<UniSimImages> images; // where the System has a box and the model doesn't see it
-    std::vector<OpenMM::Vec3> shifts;   // from the Context's positions to those in start; empty if none
+    std::vector<std::pair<int, int>> bonds; // as indices into particles
+    std::vector<OpenMM::Vec3> start;        // of the jumping particles, as the model sees them
+    std::optional<UniSimImages> images;     // where the System has a box and the model doesn't see it
+    std::vector<OpenMM::Vec3> shifts;       // from the Context's positions to those in start; empty if none
     OpenMM::Vec3 center;
     double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;

@@ -7,6 +7,10 @@
 #include <utility>
 #include <vector>
 
+namespace OpenMM {
+class ContextImpl;
+}
+
 namespace UniSimPlugin {
 
 constexpr double BOLTZMANN = 0.0083144626; // kJ/mol/K, as openmm_unisim/units.py
@@ -42,10 +46,16 @@ int countDegreesOfFreedom(const OpenMM::System& system);
 void checkNothingIsTorn(const OpenMM::System& system, const std::vector<int>& particles);
 
 /**
- * Get what in the System acts otherwise than users of MD may expect, since a step is a jump; one sentence
- * each.
+ * Throw an exception if the integrator has a bond between particles that the System's bonded Forces and
+ * constraints don't join: the Topology then is another molecule's, or has its atoms in another order.
  */
-std::vector<std::string> findNotices(const OpenMM::System& system, double lagTime);
+void checkSameBonds(const OpenMM::System& system, const UniSimIntegrator& integrator);
+
+/**
+ * Get what in the System acts otherwise than users of MD may expect, since a step is a jump that knows no
+ * Forces; a sentence or two each.
+ */
+std::vector<std::string> findNotices(OpenMM::ContextImpl& context, const UniSimIntegrator& integrator);
 
 /**
  * Get whether a constraint of the System involves one of the particles.

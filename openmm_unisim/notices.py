@@ -1,0 +1,25 @@
+"""Notices: what a user of MD may not expect of jumps, as warnings of the category `JumpWarning`."""
+
+import warnings
+
+from .errors import JumpWarning
+
+__all__ = ["hear", "remind"]
+
+_reminded: list[str] = []  # in this process
+
+
+def remind(lag_time: float) -> None:
+    """Say once what steps are, since MD scripts have large numbers of them."""
+    if _reminded:
+        return
+    _reminded.append(
+        f"A step of a UniSimIntegrator is a jump of {lag_time:g} ps: step(n), intervals of reporters and frequencies "
+        "of Forces count jumps (docs/units.md); ignore the category JumpWarning to silence this."
+    )
+    warnings.warn(_reminded[0], JumpWarning, stacklevel=3)
+
+
+def hear(notice: str) -> None:
+    """Called by the plugin for an integrator that OpenMM itself steps, within a CompoundIntegrator."""
+    warnings.warn(notice, JumpWarning, stacklevel=2)

@@ -1,0 +1,27 @@
+"""Whole numbers as C++ takes them: Python's or numpy's, never text or fractions."""
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+from .errors import ConfigError
+
+__all__ = ["whole_number", "whole_numbers"]
+
+
+def whole_number(value: Any, name: str) -> int:
+    """A number that fits a C++ int, or a `ConfigError` that calls it `name`."""
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise ConfigError(f"{name} = {value!r} must be a whole number.") from error
+    if not -(2**31) <= number < 2**31:
+        raise ConfigError(f"{name} = {number} must lie between {-(2**31)} and {2**31 - 1}.")
+    return number
+
+
+def whole_numbers(values: Iterable[Any], name: str) -> list[int]:
+    """Several of them; text isn't taken for a sequence of numbers."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name} = {values!r} must be a sequence of whole numbers.")
+    return [whole_number(value, f"an entry of {name}") for value in values]
