@@ -96,19 +96,21 @@ def covers_folder(paths: set[Path]) -> bool:
 
 
 def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
-    """The usual platforms, and after them others (CUDA) that tests ran on."""
+    """The usual platforms, if tests ran on any of them, and after them others (CUDA) that tests ran on."""
     found = {platform for row in rows for platform in row.cells}
-    return (*COLUMNS, *sorted(found - set(COLUMNS)))
+    usual = COLUMNS if found & set(COLUMNS) else ()
+    return (*usual, *sorted(found - set(COLUMNS)))
 
 
 def table_of(rows: dict[str, Row]) -> str:
     """Markdown: one table a section."""
-    columns = columns_of(rows.values())
     lines: list[str] = []
     section = None
+    columns: tuple[str, ...] = ()
     for name, row in rows.items():
         if row.section != section:
             section = row.section
+            columns = columns_of(other for other in rows.values() if other.section == section)
             lines += ["", f"### {section}", "", f"| [tests](../{row.file}) | {' | '.join(columns)} |"]
             lines.append("|---" * (len(columns) + 1) + "|")
         lines.append(f"| {name} | {' | '.join(row.cells.get(column, NOT_RUN) for column in columns)} |")

@@ -1,4 +1,7 @@
-"""The kernels for OpenMM's CUDA platform, without a GPU: they compile, every name resolves, the factory registers."""
+"""CUDA on a machine without a GPU
+
+The kernels for OpenMM's CUDA platform compile, every name resolves, the factory registers, and nothing breaks.
+"""
 
 import importlib.util
 import shutil
@@ -34,6 +37,9 @@ if not TOOL.is_file():
     pytest.skip("needs the source tree", allow_module_level=True)
 
 
+BUILD = pytest.mark.parametrize("platform", ["CUDA build"])
+
+
 @pytest.fixture
 def library() -> Path:
     """The compiled library."""
@@ -56,7 +62,9 @@ def tool() -> ModuleType:
     return module
 
 
-def test_every_name_resolves_and_the_factory_registers(library, tool, tmp_path) -> None:
+@BUILD
+@pytest.mark.feature("linked with OpenMM's CUDA library: every name resolves, the factory registers")
+def test_every_name_resolves_and_the_factory_registers(platform, library, tool, tmp_path) -> None:
     try:
         tool.fetch_wheel(tmp_path)
     except SystemExit as error:
@@ -64,7 +72,9 @@ def test_every_name_resolves_and_the_factory_registers(library, tool, tmp_path) 
     assert "registered on CUDA; a Context says: Error initializing CUDA" in tool.check(tmp_path)
 
 
-def test_it_loads_where_openmm_has_no_cuda_platform(library) -> None:
+@BUILD
+@pytest.mark.feature("loaded where OpenMM has no CUDA platform or no driver: the other platforms go on")
+def test_it_loads_where_openmm_has_no_cuda_platform(platform, library) -> None:
     plugin.load_plugin()
     there = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     assert library.name not in plugin.plugin_load_failures()
@@ -74,8 +84,10 @@ def test_it_loads_where_openmm_has_no_cuda_platform(library) -> None:
             openmm.Platform.getPlatformByName("CUDA")
 
 
+@BUILD
+@pytest.mark.feature("device code compiled by nvcc in single, mixed and double precision")
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_device_code_is_cuda(precision: str, tmp_path) -> None:
+def test_device_code_is_cuda(platform: str, precision: str, tmp_path) -> None:
     if shutil.which("nvcc") is None:
         pytest.skip("nvcc is absent")
     types = PRECISIONS[precision]
