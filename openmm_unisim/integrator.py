@@ -187,6 +187,18 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         """
         super().setNumThreads(whole_number(number, "number of threads"))
 
+    def setModelDevice(self, device: Any) -> None:
+        """Set the device of torch on which the network is, such as "cuda:0", on any platform; "cpu" unless told.
+
+        Positions go there and back in each call of the network. Jumps on two devices agree to rounding only. Where
+        torch or the machine has no such device, that is an error, and the network stays where it was. Never run on
+        a GPU yet (docs/performance.md).
+        """
+        try:
+            super().setModelDevice(str(device))
+        except openmm.OpenMMException as error:
+            raise ModelDomainError(str(error)) from error
+
     def setRandomNumberSeed(self, seed: int) -> None:
         """Set the seed of all noise; 0 chooses one for each Context."""
         super().setRandomNumberSeed(whole_number(seed, "random number seed"))

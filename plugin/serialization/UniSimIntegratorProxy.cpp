@@ -14,7 +14,7 @@ namespace UniSimPlugin {
 
 namespace {
 
-const int VERSION = 3; // 1: before guidance sources, 2: before batches of proposals
+const int VERSION = 4; // 1: before guidance sources, 2: before batches of proposals, 3: before devices
 
 extern "C" __attribute__((constructor)) void registerUniSimSerializationProxies() {
     SerializationProxy::registerProxy(typeid(UniSimIntegrator), new UniSimIntegratorProxy());
@@ -57,6 +57,7 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
     node.setBoolProperty("randomizesVelocities", integrator.getRandomizesVelocities());
     node.setIntProperty("randomSeed", integrator.getRandomNumberSeed());
     node.setIntProperty("numThreads", integrator.getNumThreads());
+    node.setStringProperty("modelDevice", integrator.getModelDevice());
     writeIntegers(node.createChildNode("Particles"), integrator.getParticles());
     writeIntegers(node.createChildNode("AtomicNumbers"), integrator.getAtomicNumbers());
     SerializationNode& bonds = node.createChildNode("Bonds");
@@ -92,6 +93,7 @@ void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
     integrator->setRandomNumberSeed(readNumber<int>(node, "randomSeed"));
     integrator->setNumThreads(
             readNumber<int>(node, "numThreads", 0)); // XML from before there was this setting
+    integrator->setModelDevice(node.getStringProperty("modelDevice", "cpu"));
     integrator->setParticles(readIntegers(node.getChildNode("Particles")));
     integrator->setAtomicNumbers(readIntegers(node.getChildNode("AtomicNumbers")));
     vector<pair<int, int>> bonds;

@@ -91,7 +91,7 @@ def test_unknown_version(toys, platform: str) -> None:
     _, integrator = jumper(toys["ou"], topology, system, random_positions(2), platform)
     xml = openmm.XmlSerializer.serialize(integrator)
     with pytest.raises(openmm.OpenMMException, match="Unsupported version"):
-        openmm.XmlSerializer.deserialize(xml.replace('version="3"', 'version="99"'))
+        openmm.XmlSerializer.deserialize(xml.replace('version="4"', 'version="99"'))
 
 
 @pytest.mark.feature("checkpoint, to the last bit")

@@ -98,7 +98,7 @@ def test_the_number_is_a_setting(toys) -> None:
     xml = openmm.XmlSerializer.serialize(integrator)
     found = UniSimIntegrator.cast(openmm.XmlSerializer.deserialize(xml))
     assert found.getProposalBatchSize() == 6
-    earlier = xml.replace('version="3"', 'version="2"').replace(' proposalBatchSize="6"', "")
+    earlier = xml.replace('version="4"', 'version="2"').replace(' proposalBatchSize="6"', "")
     assert UniSimIntegrator.cast(openmm.XmlSerializer.deserialize(earlier)).getProposalBatchSize() == 1
     with pytest.raises(openmm.OpenMMException, match="0 jumps can't be proposed at once"):
         integrator.setProposalBatchSize(0)

@@ -103,7 +103,7 @@ def test_another_model_file_at_the_same_place_is_refused(tmp_path) -> None:
 def test_unknown_version_and_foreign_xml_are_refused(toys) -> None:
     xml = openmm.XmlSerializer.serialize(make(toys["guided"]))
     with pytest.raises(openmm.OpenMMException, match="Unsupported version"):
-        openmm.XmlSerializer.deserialize(xml.replace('version="3"', 'version="99"'))
+        openmm.XmlSerializer.deserialize(xml.replace('version="4"', 'version="99"'))
     foreign = openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001))
     with pytest.raises(openmm.OpenMMException, match="describes no UniSimIntegrator"):
         UniSimIntegrator.__new__(UniSimIntegrator).__setstate__(foreign)
@@ -111,7 +111,7 @@ def test_unknown_version_and_foreign_xml_are_refused(toys) -> None:
 
 def test_xml_from_before_guidance_sources_loads(toys) -> None:
     integrator = make(toys["guided"])
-    xml = openmm.XmlSerializer.serialize(integrator).replace('version="3"', 'version="1"')
+    xml = openmm.XmlSerializer.serialize(integrator).replace('version="4"', 'version="1"')
     for name in ("guidanceSource", "numResampled", "guidanceForceLimit", "proposalBatchSize"):
         xml = re.sub(rf' {name}="[^"]*"', "", xml)
     earlier = UniSimIntegrator.cast(openmm.XmlSerializer.deserialize(xml))

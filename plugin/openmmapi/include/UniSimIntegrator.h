@@ -279,6 +279,17 @@ public:
      */
     long long getJumpIndex() const;
     /**
+     * Get the device of torch on which the network is, such as "cpu" or "cuda:0".
+     */
+    std::string getModelDevice() const;
+    /**
+     * Set the device of torch on which the network is, whatever the Context's Platform; "cpu" by default.
+     * Positions go there and back in each call of the network.  A torch or machine without the device throws
+     * an exception, and the network stays where it was.  Jumps on two devices from one seed agree to rounding
+     * only.
+     */
+    void setModelDevice(const std::string& device);
+    /**
      * Set the number that selects the noise of the next jump.
      */
     void setJumpIndex(long long index);

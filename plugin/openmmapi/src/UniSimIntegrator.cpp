@@ -256,6 +256,14 @@ void UniSimIntegrator::setNumThreads(int number) {
     numThreads = number;
 }
 
+string UniSimIntegrator::getModelDevice() const {
+    return model->getDevice();
+}
+
+void UniSimIntegrator::setModelDevice(const string& device) {
+    model->setDevice(device);
+}
+
 long long UniSimIntegrator::getJumpIndex() const {
     return jumpIndex;
 }

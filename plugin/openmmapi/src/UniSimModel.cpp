@@ -97,6 +97,7 @@ map<string, string> readEntries(const UniSimModelMetadata& metadata, const strin
 } // namespace
 
 struct UniSimModel::Implementation {
+    string file;
     UniSimModelMetadata metadata;
     string hash;
     UniSimStepArguments arguments;
@@ -104,8 +105,9 @@ struct UniSimModel::Implementation {
     UniSimStopwatch* stopwatch = nullptr;
     int numThreads = 0;
     bool inSession = false;
+    vector<int64_t> numbers, ends; // of the particles and of the bonds
 
-    Implementation(const string& file) : metadata(file) {
+    Implementation(const string& file) : file(file), metadata(file) {
     }
 
     /** Call a method of the step contract with the arguments that are set. */
@@ -119,6 +121,20 @@ struct UniSimModel::Implementation {
     torch::IValue callTimed(UniSimContainer::Method method) {
         UniSimStopwatch::Scope scope(*stopwatch, UniSimStopwatch::Model);
         return call(method);
+    }
+
+    /** Load the code of the file's bytes for the device of the arguments. */
+    void load(const string& content) {
+        container = guarded(metadata, "can't be loaded by this torch, so export it again with it", [&]() {
+            UniSimTorchScope scope(0);
+            return loadContainer(metadata, content, arguments);
+        });
+    }
+
+    void sendParticles() {
+        const torch::Device& device = arguments.getDevice();
+        arguments.atomicNumbers = torch::tensor(numbers, torch::kLong).to(device);
+        arguments.bonds = torch::tensor(ends, torch::kLong).reshape({-1, 2}).to(device);
     }
 
     void checkSize(size_t size, size_t expected, const string& what) const {
@@ -164,10 +180,7 @@ UniSimModel::UniSimModel(const string& file, const string& expectedHash)
     my.metadata.setEntries(entries);
     my.arguments.setScalarType(
             my.metadata.getText("scalar_type") == "float64" ? torch::kDouble : torch::kFloat);
-    my.container = guarded(my.metadata, "can't be loaded by this torch, so export it again with it", [&]() {
-        UniSimTorchScope scope(0);
-        return loadContainer(my.metadata, content, my.arguments);
-    });
+    my.load(content);
     setParticles({}, {});
 }
 
@@ -183,11 +196,42 @@ const UniSimModelMetadata& UniSimModel::getMetadata() const {
 }
 
 void UniSimModel::setParticles(const vector<int>& atomicNumbers, const vector<pair<int, int>>& bonds) {
-    vector<int64_t> numbers(atomicNumbers.begin(), atomicNumbers.end()), ends;
+    Implementation& my = *implementation;
+    my.numbers.assign(atomicNumbers.begin(), atomicNumbers.end());
+    my.ends.clear();
     for (auto [first, second] : bonds)
-        ends.insert(ends.end(), {first, second});
-    implementation->arguments.atomicNumbers = torch::tensor(numbers, torch::kLong);
-    implementation->arguments.bonds = torch::tensor(ends, torch::kLong).reshape({-1, 2});
+        my.ends.insert(my.ends.end(), {first, second});
+    my.sendParticles();
+}
+
+void UniSimModel::setDevice(const string& name) {
+    Implementation& my = *implementation;
+    const torch::Device before = my.arguments.getDevice();
+    const torch::Device device = guarded(my.metadata, "can't run on a device '" + name + "'", [&name]() {
+        const torch::Device found(name);
+        torch::ones({1}).to(found).to(torch::kCPU); // throws an exception if this torch or machine lacks it
+        return found;
+    });
+    if (device == before)
+        return;
+    const string content = readFile(my.metadata, my.file);
+    if (computeSha256(content) != my.hash)
+        my.metadata.fail("has changed since it was loaded; create the integrator anew.");
+    my.arguments.setDevice(device);
+    try {
+        my.load(content);
+        guarded(my.metadata, "can't run on the device '" + name + "'", [&my]() { my.sendParticles(); });
+    }
+    catch (...) {
+        my.arguments.setDevice(before);
+        my.load(content);
+        my.sendParticles();
+        throw;
+    }
+}
+
+string UniSimModel::getDevice() const {
+    return implementation->arguments.getDevice().str();
 }
 
 void UniSimModel::setStopwatch(UniSimStopwatch& stopwatch) {

@@ -91,6 +91,10 @@ public:
             const UniSimModelMetadata& metadata, const string& content, const UniSimStepArguments& arguments)
             : metadata(metadata), arguments(arguments) {
         checkMachine(metadata);
+        if (!arguments.getDevice().is_cpu())
+            metadata.fail(
+                    "holds machine code for the CPU and can't run on another device; export the weights to a "
+                    ".unisim.pt file.");
         for (double element : metadata.getNumbers("elements"))
             elements.push_back(int64_t(element));
         // The library stays mapped into this process when the folder is gone.

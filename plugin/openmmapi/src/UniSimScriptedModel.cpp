@@ -20,7 +20,7 @@ public:
     UniSimScriptedModel(const UniSimModelMetadata& metadata, const string& content,
             const UniSimStepArguments& arguments) {
         istringstream stream(content);
-        torch::jit::Module loaded = torch::jit::load(stream, torch::kCPU);
+        torch::jit::Module loaded = torch::jit::load(stream, arguments.getDevice());
         vector<string> kept;
         for (const string& name : REQUIRED_METHODS) {
             if (!loaded.find_method(name))

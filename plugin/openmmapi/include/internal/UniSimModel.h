@@ -75,6 +75,15 @@ public:
      */
     void setParticles(const std::vector<int>& atomicNumbers, const std::vector<std::pair<int, int>>& bonds);
     /**
+     * Load the file again for another device of torch, such as "cpu" or "cuda:0"; numbers go there and back
+     * in each call.
+     */
+    void setDevice(const std::string& name);
+    /**
+     * Get the device on which the model is.
+     */
+    std::string getDevice() const;
+    /**
      * Set what measures the time inside the model; it must live as long as the model is used.
      */
     void setStopwatch(UniSimStopwatch& stopwatch);

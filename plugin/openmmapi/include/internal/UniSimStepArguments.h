@@ -56,9 +56,10 @@ inline std::vector<double> toNumbers(const torch::Tensor& tensor) {
  */
 class UniSimStepArguments {
 public:
-    /** An argument that is an array of vectors or of times. */
+    /** An argument that is an array of vectors or of times: on the model's device, and filled on the host. */
     struct Array {
         torch::IValue value;
+        torch::Tensor host; // itself, where the device is the CPU
         void* data = nullptr;
         int64_t count = -1, copies = 0;
     };
@@ -83,6 +84,16 @@ public:
     }
     void setScalarType(torch::ScalarType type) {
         scalarType = type;
+    }
+    const torch::Device& getDevice() const {
+        return device;
+    }
+    /** Set where the model is; what it computes with has to be set anew. */
+    void setDevice(const torch::Device& where) {
+        device = where;
+        for (Array* array :
+                {&positions, &initialPositions, &t, &tNext, &forces, &boxVectors, &noise, &nextPositions})
+            *array = Array();
     }
     /** Set everything but noise and next positions. */
     void setState(const UniSimModelState& state) {
@@ -118,6 +129,7 @@ public:
             copyVectors(vectors, static_cast<float*>(argument.data));
         else
             copyVectors(vectors, static_cast<double*>(argument.data));
+        send(argument);
     }
 
 private:
@@ -127,12 +139,19 @@ private:
             setShape(argument, {number}, torch::kDouble);
         argument.count = number;
         std::copy(times.begin(), times.end(), static_cast<double*>(argument.data));
+        send(argument);
     }
-    static void setShape(Array& argument, at::IntArrayRef shape, torch::ScalarType type) {
-        torch::Tensor values = torch::empty(shape, type);
-        argument.data = values.mutable_data_ptr();
-        argument.value = values;
+    void setShape(Array& argument, at::IntArrayRef shape, torch::ScalarType type) {
+        argument.host = torch::empty(shape, type);
+        argument.data = argument.host.mutable_data_ptr();
+        argument.value =
+                device.is_cpu() ? argument.host : torch::empty(shape, argument.host.options().device(device));
     }
+    void send(Array& argument) {
+        if (!device.is_cpu())
+            argument.value.toTensor().copy_(argument.host);
+    }
+    torch::Device device = torch::kCPU;
     torch::ScalarType scalarType = torch::kFloat;
     int64_t copies = 0;
 };
