@@ -39,6 +39,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
     integrator in any script: only the line that creates the integrator changes, and with it what a step is.
     ``step(n)``, intervals of reporters and frequencies of barostats count jumps, of which a `JumpWarning` reminds.
     Jumps that are all accepted (the default) don't feel the System's Forces; Metropolis acceptance and guidance do.
+    A jump that turns a stereocentre over, or isn't finite, is rejected and counted in any case (`getNumTurned`,
+    `getNumNaN`; `setKeepsStereocenters(False)` lets the former pass).
 
     Parameters
     ----------

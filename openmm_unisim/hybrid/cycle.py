@@ -21,7 +21,7 @@ import openmm
 from openmm import unit
 
 from ..errors import tells_of_nan
-from ..simulation.counters import CounterReader
+from ..simulation.counters import CounterReader, JumpOutcome
 from ..simulation.quality import QualityMonitor
 from .after_jump import Relaxation, assess, potential_energy, reason_of
 from .ghmc import GHMCIntegrator
@@ -186,10 +186,10 @@ class Cycle:
         reader = CounterReader(integrator.jump)
         integrator.make_jump()
         outcome, after = reader.since_last(), context.getTime()
-        reason = "" if outcome.accepted else "nan" if outcome.nan else "metropolis"
+        reason = _reason(outcome)
         energy = self._energy() if not reason else nan
-        if not reason and self._after_jump == "relax":
-            reason = self._relax(counts, number, before)
+        if self._after_jump == "relax":
+            reason = reason or self._relax(counts, number, before)
             context.setTime(after)
             if reason:
                 _put_back(context, before)
@@ -227,6 +227,13 @@ class Cycle:
 
     def _energy(self) -> float:
         return potential_energy(self._context.getState(energy=True))
+
+
+def _reason(outcome: JumpOutcome) -> str:
+    """Why the integrator rejected a jump, or ""."""
+    if outcome.accepted:
+        return ""
+    return "nan" if outcome.nan else "chirality" if outcome.turned else "metropolis"
 
 
 def _put_back(context: openmm.Context, state: openmm.State) -> None:

@@ -88,6 +88,7 @@ class PreparedHybrid:
     def simulation(self, monitor: QualityMonitor | None = None) -> HybridSimulation:
         """The simulation, without positions."""
         protocol, run = self.settings.protocol, self.run
+        run.integrator.setKeepsStereocenters(True)  # the cycle counts what it rejects
         return HybridSimulation(
             run.molecule.topology,
             self.system,

@@ -8,12 +8,17 @@ __all__ = ["CounterReader", "JumpOutcome"]
 
 @dataclass(frozen=True)
 class JumpOutcome:
-    """Jumps since the last look: how many were `accepted`, how many `nan`, the last ln a, and forces `clipped`."""
+    """Jumps since the last look: how many were `accepted`, `nan`, or `turned`, and what else is known of them.
+
+    `log_acceptance` is the last ln a, `clipped` the number of shortened forces; `turned` jumps were rejected since they
+    would have turned a stereocentre over.
+    """
 
     accepted: int
     nan: int
     log_acceptance: float
     clipped: int = 0
+    turned: int = 0
 
 
 class CounterReader:
@@ -27,24 +32,20 @@ class CounterReader:
 
     def __init__(self, integrator: Any):
         self._integrator = integrator
-        self._accepted, self._nan, self._clipped = self._read()
+        self._last = self._read()
 
-    def _read(self) -> tuple[int, int, int]:
+    def _read(self) -> tuple[int, int, int, int]:
         integrator = self._integrator
         return (
             int(integrator.getNumAccepted()),
             int(integrator.getNumNaN()),
             int(integrator.getNumClipped()),
+            int(integrator.getNumTurned()),
         )
 
     def since_last(self) -> JumpOutcome:
         """Differences since the last call."""
-        accepted, nan, clipped = self._read()
-        outcome = JumpOutcome(
-            accepted - self._accepted,
-            nan - self._nan,
-            float(self._integrator.getLastLogAcceptance()),
-            clipped - self._clipped,
-        )
-        self._accepted, self._nan, self._clipped = accepted, nan, clipped
-        return outcome
+        now = self._read()
+        accepted, nan, clipped, turned = (count - before for count, before in zip(now, self._last))
+        self._last = now
+        return JumpOutcome(accepted, nan, float(self._integrator.getLastLogAcceptance()), clipped, turned)

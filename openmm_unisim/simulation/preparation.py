@@ -246,6 +246,9 @@ def _integrator(
     integrator = UniSimIntegrator(
         model_path, molecule.topology, temperature, numSubsteps=settings.substeps, randomNumberSeed=seed
     )
+    integrator.setKeepsStereocenters(
+        False
+    )  # the run's own monitor counts such proposals, and its policy decides
     integrator.setGuidanceSource(GUIDANCE_SOURCES.index(source))
     if settings.guidance_scale is not None:
         integrator.setGuidanceScale(settings.guidance_scale)

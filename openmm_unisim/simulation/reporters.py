@@ -58,7 +58,7 @@ class JumpRecord:
         """A row from its parts; `quality` is that of the proposal."""
         return cls(
             jump, time_ps, energy, outcome.accepted, outcome.log_acceptance, quality.max_bond_deviation,
-            quality.chirality_flips, quality.clashes, max(outcome.nan, int(quality.nan)),
+            max(outcome.turned, quality.chirality_flips), quality.clashes, max(outcome.nan, int(quality.nan)),
             outcome.clipped, wall_s,
         )  # fmt: skip
 

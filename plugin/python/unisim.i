@@ -12,6 +12,7 @@
 #include "internal/UniSimInterrupt.h"
 #include "internal/UniSimNoise.h"
 #include "internal/UniSimNotices.h"
+#include "internal/UniSimStereocenters.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/serialization/XmlSerializer.h"
 #include <Python.h>
@@ -163,8 +164,17 @@ bool hearNotice(const std::string& notice) {
     }
 }
 
-/* The noise, for the tests that compare it with its twin in Python. */
+/* For the tests that compare noise and stereocenters with their twins in Python. */
 %inline %{
+std::vector<int> _findStereocenters(
+        const std::vector<int>& atomicNumbers, const std::vector<std::pair<int, int>>& bonds) {
+    const UniSimPlugin::UniSimStereocenters stereocenters(atomicNumbers, bonds);
+    std::vector<int> found;
+    for (const auto& center : stereocenters.getCenters())
+        found.insert(found.end(), center.begin(), center.end());
+    return found;
+}
+
 std::vector<double> _standardNormals(int seed, int stream, long long step, int substep, int particle) {
     OpenMM::Vec3 v = UniSimPlugin::UniSimNoise(seed).getNormals(
             (UniSimPlugin::UniSimNoise::Stream)stream, step, substep, particle);

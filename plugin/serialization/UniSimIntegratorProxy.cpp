@@ -55,6 +55,7 @@ void UniSimIntegratorProxy::serialize(const void* object, SerializationNode& nod
     node.setIntProperty("acceptanceMode", (int)integrator.getAcceptanceMode());
     node.setIntProperty("proposalBatchSize", integrator.getProposalBatchSize());
     node.setBoolProperty("randomizesVelocities", integrator.getRandomizesVelocities());
+    node.setBoolProperty("keepsStereocenters", integrator.getKeepsStereocenters());
     node.setIntProperty("randomSeed", integrator.getRandomNumberSeed());
     node.setIntProperty("numThreads", integrator.getNumThreads());
     node.setStringProperty("modelDevice", integrator.getModelDevice());
@@ -90,6 +91,8 @@ void* UniSimIntegratorProxy::deserialize(const SerializationNode& node) const {
     integrator->setGuidanceForceGroups(readNumber<int>(node, "guidanceForceGroups"));
     integrator->setAcceptanceMode((UniSimIntegrator::AcceptanceMode)readNumber<int>(node, "acceptanceMode"));
     integrator->setRandomizesVelocities(readFlag(node, "randomizesVelocities"));
+    if (version >= 4)
+        integrator->setKeepsStereocenters(readFlag(node, "keepsStereocenters"));
     integrator->setRandomNumberSeed(readNumber<int>(node, "randomSeed"));
     integrator->setNumThreads(
             readNumber<int>(node, "numThreads", 0)); // XML from before there was this setting

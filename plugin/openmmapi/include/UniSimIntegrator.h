@@ -197,6 +197,14 @@ public:
      * exception with a barostat or thermostat, or when particles that jump take part in constraints.
      */
     void setAcceptanceMode(AcceptanceMode mode);
+    /** Get whether a jump that turns a stereocenter over is rejected. */
+    bool getKeepsStereocenters() const;
+    /**
+     * Set whether a jump that turns a stereocenter over is rejected, in both acceptance modes, and counted
+     * (getNumTurned()).  The default is true: MD at such temperatures never does it, and a network seldom.
+     * With MetropolisHastings the molecule's own hand is then sampled exactly, without its mirror images.
+     */
+    void setKeepsStereocenters(bool keep);
     /** Get how many jumps are proposed at once. */
     int getProposalBatchSize() const;
     /**
@@ -306,6 +314,10 @@ public:
      */
     long long getNumNaN() const;
     /**
+     * Get the number of jumps that were rejected because they would have turned a stereocenter over.
+     */
+    long long getNumTurned() const;
+    /**
      * Get how often a guiding force was shortened to the limit of setGuidanceForceLimit().
      */
     long long getNumClipped() const;
@@ -397,7 +409,7 @@ private:
     int guidanceForceGroups, numResampled, proposalBatchSize, randomNumberSeed, numThreads;
     AcceptanceMode acceptanceMode;
     GuidanceSource guidanceSource;
-    bool randomizesVelocities, hasStateOfAnotherModel, particlesChanged;
+    bool randomizesVelocities, keepsStereocenters, hasStateOfAnotherModel, particlesChanged;
     std::set<std::string> announced; // notices
     std::vector<int> particles, atomicNumbers;
     std::vector<std::pair<int, int>> bonds;

@@ -46,8 +46,8 @@ UniSimIntegrator::UniSimIntegrator(
           model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
           guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0),
           numThreads(0), acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
-          hasStateOfAnotherModel(false), particlesChanged(false), counters(make_unique<UniSimCounters>()),
-          jumpIndex(0), activeSeed(0) {
+          keepsStereocenters(true), hasStateOfAnotherModel(false), particlesChanged(false),
+          counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());
     setConstraintTolerance(1e-5);
@@ -181,6 +181,14 @@ void UniSimIntegrator::setAcceptanceMode(AcceptanceMode mode) {
     acceptanceMode = mode;
 }
 
+bool UniSimIntegrator::getKeepsStereocenters() const {
+    return keepsStereocenters;
+}
+
+void UniSimIntegrator::setKeepsStereocenters(bool keep) {
+    keepsStereocenters = keep;
+}
+
 int UniSimIntegrator::getProposalBatchSize() const {
     return proposalBatchSize;
 }
@@ -284,6 +292,10 @@ long long UniSimIntegrator::getNumAccepted() const {
 
 long long UniSimIntegrator::getNumNaN() const {
     return counters->nan;
+}
+
+long long UniSimIntegrator::getNumTurned() const {
+    return counters->turned;
 }
 
 long long UniSimIntegrator::getNumClipped() const {

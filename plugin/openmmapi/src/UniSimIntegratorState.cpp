@@ -65,8 +65,8 @@ string nameOfBin(int bin) {
 void checkRead(const char* source, long long jumpIndex, const UniSimCounters& counters) {
     bool possible = jumpIndex >= 0 && counters.consecutiveNaN >= 0 && counters.sumAcceptance >= 0.0 &&
                     isfinite(counters.sumAcceptance);
-    for (long long count :
-            {counters.proposed, counters.accepted, counters.nan, counters.clipped, counters.judged})
+    for (long long count : {counters.proposed, counters.accepted, counters.nan, counters.clipped,
+                 counters.judged, counters.turned})
         possible &= count >= 0;
     for (long long count : counters.histogram)
         possible &= count >= 0;
@@ -91,6 +91,7 @@ void UniSimIntegrator::createCheckpoint(ostream& stream) const {
     write(stream, counters->judged);
     write(stream, counters->sumAcceptance);
     write(stream, counters->histogram);
+    write(stream, counters->turned);
 }
 
 void UniSimIntegrator::loadCheckpoint(istream& stream) {
@@ -120,6 +121,8 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
         read(stream, loaded.sumAcceptance);
         read(stream, loaded.histogram);
     }
+    if (newest)
+        read(stream, loaded.turned);
     checkRead("checkpoint", index, loaded);
     setActiveSeed(seed);
     jumpIndex = index;
@@ -137,6 +140,7 @@ void UniSimIntegrator::serializeParameters(SerializationNode& node) const {
     node.setLongProperty("consecutiveNaN", counters->consecutiveNaN);
     node.setDoubleProperty("lastLogAcceptance", counters->lastLogAcceptance);
     node.setLongProperty("clipped", counters->clipped);
+    node.setLongProperty("turned", counters->turned);
     node.setLongProperty("judged", counters->judged);
     node.setDoubleProperty("sumAcceptance", counters->sumAcceptance);
     for (int bin = 0; bin < UniSimCounters::NUM_BINS; bin++)
@@ -165,6 +169,7 @@ void UniSimIntegrator::deserializeParameters(const SerializationNode& node) {
     loaded.consecutiveNaN = readNumber<long long>(node, "consecutiveNaN");
     loaded.lastLogAcceptance = readNumber<double>(node, "lastLogAcceptance");
     loaded.clipped = readNumber<long long>(node, "clipped", 0LL); // a State from before there was this count
+    loaded.turned = readNumber<long long>(node, "turned", 0LL);
     loaded.judged = readNumber<long long>(node, "judged", 0LL);
     loaded.sumAcceptance = readNumber<double>(node, "sumAcceptance", 0.0);
     for (int bin = 0; bin < UniSimCounters::NUM_BINS; bin++)

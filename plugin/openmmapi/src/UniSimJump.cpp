@@ -61,6 +61,7 @@ UniSimJump::UniSimJump(ContextImpl& context, UniSimIntegrator& integrator, MoveU
     if (metadata.getFlag("needs_bonds") && bonds.empty() && particles.size() > 1)
         metadata.fail("needs bonds, but none are set; call setBonds().");
     model.setParticles(integrator.getAtomicNumbers(), bonds);
+    stereocenters.emplace(integrator.getAtomicNumbers(), bonds);
     passesBox = metadata.getFlag("periodic");
     if (passesBox && !system.usesPeriodicBoundaryConditions())
         metadata.fail(
@@ -167,10 +168,21 @@ UniSimJump::Outcome UniSimJump::jump() {
     const Path path = takePath(judged);
     if (!path.finite)
         return rejectNotFinite();
+    if (turnsOver(path.points.back()))
+        return rejectTurned();
     if (judged)
         return decide(path);
     place(path.points.back().data(), center);
     return project() ? Outcome{true, true, 0.0} : rejectNotFinite();
+}
+
+bool UniSimJump::turnsOver(const vector<Vec3>& end) const {
+    return integrator.getKeepsStereocenters() && !stereocenters->areKept(start, end);
+}
+
+UniSimJump::Outcome UniSimJump::rejectTurned() {
+    integrator.counters->turned++;
+    return {true, false, -numeric_limits<double>::infinity()};
 }
 
 UniSimJump::Outcome UniSimJump::rejectNotFinite() const {

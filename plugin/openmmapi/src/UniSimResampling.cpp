@@ -3,6 +3,7 @@
 #include "internal/UniSimGuidance.h"
 #include "internal/UniSimInterrupt.h"
 #include "internal/UniSimJump.h"
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,7 +23,9 @@ UniSimJump::Outcome UniSimJump::resample() {
         logWeights.push_back(computeLogWeight(end));
     int chosen = chooseCandidate(logWeights, noise.getResamplingUniform(integrator.jumpIndex));
     if (chosen < 0)
-        return rejectNotFinite();
+        return all_of(ends.begin(), ends.end(), [this](const vector<Vec3>& end) { return isInReach(end); })
+                       ? rejectTurned()
+                       : rejectNotFinite();
     place(ends[chosen].data(), center);
     return project() ? Outcome{true, true, 0.0} : rejectNotFinite();
 }
@@ -56,8 +59,8 @@ void UniSimJump::walkCandidates(int first, int number, vector<vector<Vec3>>& end
 }
 
 double UniSimJump::computeLogWeight(const vector<Vec3>& end) {
-    // A candidate that isn't finite has, as an exploded molecule would, no weight.
-    if (!isInReach(end))
+    // A candidate that isn't finite has, as an exploded or a turned-over molecule would, no weight.
+    if (!isInReach(end) || turnsOver(end))
         return -numeric_limits<double>::infinity();
     place(end.data(), center);
     if (!project())

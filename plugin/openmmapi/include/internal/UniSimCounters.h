@@ -26,6 +26,8 @@ struct UniSimCounters {
     double lastLogAcceptance = 0.0;
     /** how often a guiding force was shortened */
     long long clipped = 0;
+    /** the number of jumps that were rejected because they would have turned a stereocenter over */
+    long long turned = 0;
     /** the number of jumps that were judged by the Metropolis-Hastings rule */
     long long judged = 0;
     /** the sum of min(1, a) over them */

@@ -6,6 +6,7 @@
 #include "internal/UniSimImages.h"
 #include "internal/UniSimModel.h"
 #include "internal/UniSimNoise.h"
+#include "internal/UniSimStereocenters.h"
 #include "internal/UniSimStopwatch.h"
 #include "openmm/Vec3.h"
 #include "openmm/internal/ContextImpl.h"
@@ -111,6 +112,9 @@ private:
     double computePotentialEnergy(int groups);
     static bool isInReach(const std::vector<OpenMM::Vec3>& points);
     int chooseNumThreads() const;
+    /** Whether a jump to there is refused, and counted, since it turns a stereocenter over. */
+    bool turnsOver(const std::vector<OpenMM::Vec3>& end) const;
+    Outcome rejectTurned();
     void place(const OpenMM::Vec3* points, const OpenMM::Vec3& origin);
     bool project();
     void restore();
@@ -130,8 +134,9 @@ private:
     std::vector<int> particles;
     std::vector<std::pair<int, int>> bonds; // as indices into particles
     std::vector<OpenMM::Vec3> start;        // of the jumping particles, as the model sees them
-    std::optional<UniSimImages> images;     // where the System has a box and the model doesn't see it
-    std::vector<OpenMM::Vec3> shifts;       // from the Context's positions to those in start; empty if none
+    std::optional<UniSimStereocenters> stereocenters;
+    std::optional<UniSimImages> images; // where the System has a box and the model doesn't see it
+    std::vector<OpenMM::Vec3> shifts;   // from the Context's positions to those in start; empty if none
     OpenMM::Vec3 center;
     double kT, lagTime, guidanceAlpha;
     std::pair<double, double> temperatureRange;
