@@ -113,7 +113,7 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         except openmm.OpenMMException as error:
             raise ModelFileError(str(error)) from error
         self.setNumSubsteps(numSubsteps)
-        super().setAcceptanceMode(acceptanceMode)
+        self.setAcceptanceMode(acceptanceMode)
         self.setRandomNumberSeed(randomNumberSeed)
         everything = len(atoms) == topology.getNumAtoms()
         self.setParticles([] if everything and particles is None else [atom.index for atom in atoms])
@@ -205,10 +205,14 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         """Set the seed of all noise; 0 chooses one for each Context."""
         super().setRandomNumberSeed(whole_number(seed, "random number seed"))
 
+    def setAcceptanceMode(self, mode: int) -> None:
+        """Set whether jumps are tested: ``AcceptAll`` or ``MetropolisHastings``, attributes of this class."""
+        super().setAcceptanceMode(whole_number(mode, "acceptance mode"))
+
     def setGuidanceSource(self, source: int) -> None:
         """Set where guidance comes from, a `GuidanceSource` that the model file serves."""
         try:
-            super().setGuidanceSource(source)
+            super().setGuidanceSource(whole_number(source, "guidance source"))
         except openmm.OpenMMException as error:
             raise ModelDomainError(str(error)) from error
 
@@ -267,6 +271,8 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
 
     def setBonds(self, bonds: Iterable[Sequence[int]]) -> None:
         """Set the bonds between the particles that jump, as pairs of System indices. For the next Context."""
+        if not isinstance(bonds, Iterable):
+            raise ConfigError(f"bonds = {bonds!r} must be pairs of particle indices.")
         pairs = [whole_numbers(pair, "bonds") for pair in bonds]
         if any(len(pair) != 2 for pair in pairs):
             raise ConfigError("bonds must be pairs of particle indices.")

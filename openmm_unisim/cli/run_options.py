@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError
+from ..errors import ConfigError, JumpWarning
 
 if TYPE_CHECKING:
     from ..simulation.guidance_settings import GuidanceSettings
@@ -119,7 +120,9 @@ def observing(total: int, what: str = "jumps") -> Iterator["TerminalObserver"]:
     from .progress import TerminalObserver
 
     observer = TerminalObserver(Console(stderr=True), total, what)
-    with _first_signal_calls(observer.request_stop), observer:
+    with _first_signal_calls(observer.request_stop), warnings.catch_warnings(), observer:
+        # the environment is one of the settings, of which the run itself warns in a sentence of its own
+        warnings.filterwarnings("ignore", "The System has (no|an implicit) solvent", JumpWarning)
         yield observer
 
 

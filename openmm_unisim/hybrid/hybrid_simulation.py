@@ -12,6 +12,7 @@ from ..errors import ConfigError, check_choice
 from ..integrator import UniSimIntegrator
 from ..simulation.quality import QualityMonitor
 from ..system import HYDROGEN_MASS
+from ..whole_numbers import whole_number
 from .after_jump import AFTER_JUMP, Relaxation
 from .cycle import Cycle, CycleIntegrator, CycleRecord
 from .ghmc import GHMCIntegrator, refuse_inexact
@@ -218,7 +219,7 @@ class HybridSimulation(app.Simulation):
             )
         if relaxation is not None and after_jump != "relax":
             raise ConfigError(f"afterJump = '{after_jump}' relaxes nothing; leave `relaxation` out.")
-        if not 0 <= seed <= _LARGEST_SEED:
+        if not 0 <= whole_number(seed, "randomNumberSeed") <= _LARGEST_SEED:
             raise ConfigError(f"randomNumberSeed = {seed} must lie in 0 to {_LARGEST_SEED}.")
 
 
@@ -239,7 +240,8 @@ def _jump_copy(integrator: Any, after_jump: str, seed: int) -> UniSimIntegrator:
     """The jumps' own integrator: velocities and acceptance are the cycle's affair."""
     if not UniSimIntegrator.isinstance(integrator):
         raise ConfigError(f"jumpIntegrator is a {type(integrator).__name__}; give a UniSimIntegrator.")
-    jump: UniSimIntegrator = copy.copy(integrator)
+    # OpenMM's XML gives a plain Integrator, whose copy is one, too
+    jump: UniSimIntegrator = copy.copy(UniSimIntegrator.cast(integrator))
     mode = UniSimIntegrator.MetropolisHastings if after_jump == "metropolis" else UniSimIntegrator.AcceptAll
     jump.setAcceptanceMode(mode)
     jump.setRandomizesVelocities(False)

@@ -22,7 +22,7 @@ from ..errors import ConfigError, ModelFileError, UntrustedModelError
 from ..provenance import sha256_of_file
 from .registry import registered_models, resolve_model
 
-__all__ = ["authorise", "list_file", "refusal", "remember", "trust_for_children", "trust_model"]
+__all__ = ["authorise", "list_file", "refusal", "remember", "trust_for_children", "trust_model", "vouches"]
 
 LIST_VARIABLE = "OPENMM_UNISIM_TRUSTED_MODELS"  # where the list is, if not in the user's configuration folder
 DIGESTS_VARIABLE = "OPENMM_UNISIM_TRUSTED_SHA256"
@@ -78,8 +78,9 @@ def authorise(path: str | Path, digest: str, trusted: bool = False, sha256: str 
     ModelFileError
         If `sha256` is another one.
     ConfigError
-        If `sha256` is no digest.
+        If `sha256` is no digest, or `trusted` neither True nor False.
     """
+    vouched = vouches(trusted, sha256)
     if sha256 is not None:
         if not DIGEST.fullmatch(sha256):
             raise ConfigError(
@@ -89,12 +90,19 @@ def authorise(path: str | Path, digest: str, trusted: bool = False, sha256: str 
             raise ModelFileError(
                 f"Model file {path} has the SHA-256 {digest}, and {sha256.lower()} was asked for; fetch it again."
             )
-    if trusted or sha256 is not None:
+    if vouched:
         _process.add(digest)
     reason = refusal(str(path), digest)
     if reason:
         raise UntrustedModelError(reason)
     return digest
+
+
+def vouches(trusted: bool, sha256: str | None) -> bool:
+    """Whether a caller vouches for a file. Words are refused, since "no" is as true as any."""
+    if not isinstance(trusted, bool):
+        raise ConfigError(f"trusted = {trusted!r} must be True or False.")
+    return trusted or sha256 is not None
 
 
 def refusal(path: str, digest: str) -> str:

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from openmm_unisim import JumpWarning
 from openmm_unisim.cli.main import app as program
 from tests.toy_models import write_toy
 
@@ -148,7 +150,10 @@ def test_without_md_timing_no_ratio_is_claimed(model: Path, tmp_path: Path) -> N
 
 
 def test_another_environment_is_a_warning(model: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(program, arguments(model, tmp_path / "run", 2, "--environment", "obc2"))
+    """Told once, by the command: the integrator's own notice would say it again."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", JumpWarning)
+        result = CliRunner().invoke(program, arguments(model, tmp_path / "run", 2, "--environment", "obc2"))
     assert result.exit_code == 0
     assert result.stderr.startswith("Warning: The model was trained in environment 'vacuum'")
     assert json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))["warnings"]

@@ -320,7 +320,9 @@ def test_exactness_ends_where_the_integrators_part(toys) -> None:
         ({"afterJump": "hope"}, "afterJump 'hope' is unknown; choose one of accept, metropolis, relax"),
         ({"mdSteps": -1}, "mdSteps = -1"),
         ({"relaxation": Relaxation(mdSteps=1)}, "'accept' relaxes nothing"),
-        ({"randomNumberSeed": 2**31}, "must lie in 0 to 2147483647"),
+        ({"randomNumberSeed": 1.5}, "randomNumberSeed = 1.5 must be a whole number"),
+        ({"randomNumberSeed": 2**31}, "randomNumberSeed = 2147483648 must lie"),
+        ({"randomNumberSeed": -1}, "must lie in 0 to 2147483647"),
         ({"mdIntegrator": openmm.LangevinMiddleIntegrator(310, 1, 0.001)}, "MD has 310 K and the jumps have 300 K"),
         ({"mdIntegrator": "verlet"}, "mdIntegrator is a str"),
     ],
@@ -328,6 +330,18 @@ def test_exactness_ends_where_the_integrators_part(toys) -> None:
 def test_settings_that_make_no_sense_are_refused(toys, settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         hybrid_of(toys["ou"], *wells(), random_positions(4), **settings)
+
+
+def test_an_integrator_from_openmms_xml_jumps(toys) -> None:
+    """`XmlSerializer.deserialize` gives a plain `Integrator`."""
+    topology, system = wells()
+    xml = openmm.XmlSerializer.serialize(UniSimIntegrator(toys["ou"], topology, 300, randomNumberSeed=5))
+    platform = openmm.Platform.getPlatformByName("Reference")
+    plain = openmm.XmlSerializer.deserialize(xml)
+    simulation = HybridSimulation(topology, system, plain, mdSteps=2, platform=platform)
+    simulation.context.setPositions(random_positions(4))
+    simulation.step(1)
+    assert simulation.jumpIntegrator.getNumProposed() == 1
 
 
 def test_other_integrators_are_refused_as_jumps(toys) -> None:

@@ -138,7 +138,9 @@ def test_a_torch_model_in_the_energy(platform: str) -> None:
     assert found[0] == pytest.approx(found[1], abs=0.02)
 
 
-@pytest.mark.feature("restraints and biases in free jumps, which don't feel them", outcome="warned")
+@pytest.mark.feature(
+    "restraints and biases (of the kinds above) in free jumps, which don't feel them", outcome="warned"
+)
 def test_forces_that_free_jumps_dont_feel_are_told_of(platform: str) -> None:
     """Unless a guide covers their groups, or Metropolis acceptance does."""
     setup = dipeptide()
@@ -161,7 +163,9 @@ def test_forces_that_free_jumps_dont_feel_are_told_of(platform: str) -> None:
     assert integrator.getNotices() == ()
 
 
-@pytest.mark.feature("another implicit solvent than the model's in free jumps", outcome="warned")
+@pytest.mark.feature(
+    "implicit solvent and a model of vacuum, or the reverse, in free jumps", outcome="warned"
+)
 def test_another_solvent_is_told_of(platform: str) -> None:
     simulation, integrator = jumps(dipeptide("vacuum"), platform)
     with pytest.warns(JumpWarning, match="has no solvent, and the model was trained in OBC2"):

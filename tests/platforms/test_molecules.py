@@ -152,7 +152,7 @@ def test_a_topology_in_another_order(platform: str, kind: str) -> None:
         jumps(Setup(topology, setup.system, setup.positions, setup.solute), platform)
 
 
-@pytest.mark.feature("another molecule's Topology of as many atoms", outcome="refused")
+@pytest.mark.feature("a Topology of as many atoms whose bonds aren't the System's", outcome="refused")
 def test_the_topology_of_another_molecule(platform: str) -> None:
     """One hydrogen bound to another atom than in the System."""
     setup = dipeptide()

@@ -9,7 +9,14 @@ from pathlib import Path
 import openmm
 import pytest
 
-from openmm_unisim import ReferenceJump, ReplicaSimulation, UniSimIntegrator, UntrustedModelError, load_plugin
+from openmm_unisim import (
+    ConfigError,
+    ReferenceJump,
+    ReplicaSimulation,
+    UniSimIntegrator,
+    UntrustedModelError,
+    load_plugin,
+)
 from openmm_unisim.pretrained import trust
 from openmm_unisim.provenance import sha256_of_file
 from tests.plugin.systems import free_atoms
@@ -44,6 +51,16 @@ def test_trusted_and_pinned(foreign: Path) -> None:
     with pytest.raises(Exception, match="was asked for"):
         UniSimIntegrator(foreign, topology, 300, sha256="0" * 64)
     assert UniSimIntegrator(foreign, topology, 300, sha256=digest).getModelHash() == digest
+
+
+@pytest.mark.parametrize("trusted", ["no", 1, None])
+def test_what_is_no_truth_value_vouches_for_nothing(foreign: Path, trusted: object) -> None:
+    with pytest.raises(ConfigError, match="must be True or False"):
+        UniSimIntegrator(foreign, free_atoms(2)[0], 300, trusted=trusted)
+    with pytest.raises(ConfigError, match="must be True or False"):
+        ReplicaSimulation(*free_atoms(2), foreign, 2, trusted=trusted)
+    with pytest.raises(UntrustedModelError):
+        UniSimIntegrator(foreign, free_atoms(2)[0], 300)
 
 
 def test_copies_and_xml_of_a_trusted_one_work_in_this_process(foreign: Path) -> None:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from ...errors import CheckpointError, ConfigError, NonFiniteError, QualityError, check_choice
-from ...pretrained.trust import trust_model
+from ...pretrained.trust import trust_model, vouches
 from ...units import BOLTZMANN
+from ...whole_numbers import whole_number
 from ..exactness import PathMetropolis
 from ..noise import VELOCITIES, standard_normals
 from ..quality import QualityLimits, QualityMonitor
@@ -110,15 +111,17 @@ class ReplicaSimulation:
         trusted: bool = False,
         sha256: str | None = None,
     ):
+        numReplicas = whole_number(numReplicas, "numReplicas")
+        firstReplica = whole_number(firstReplica, "firstReplica")
         if numReplicas < 1 or firstReplica < 0:
             raise ConfigError(
                 f"numReplicas = {numReplicas} must be at least 1, and firstReplica = {firstReplica} at least 0."
             )
-        self.topology, self.system, self.numReplicas = topology, system, int(numReplicas)
+        self.topology, self.system, self.numReplicas = topology, system, numReplicas
         self.acceptance = check_choice(
             "Acceptance", acceptance or ("metropolis" if metropolis_mode(model) else "all"), ACCEPTANCE_MODES
         )
-        if isinstance(model, (str, Path)) and (trusted or sha256):
+        if isinstance(model, (str, Path)) and vouches(trusted, sha256):
             trust_model(model, sha256)
         self._jump = BatchedJump(
             topology, system, model, self.acceptance == "metropolis", temperature, numSubsteps, randomNumberSeed,
@@ -130,7 +133,7 @@ class ReplicaSimulation:
         self._system_digest = hashlib.sha256(openmm.XmlSerializer.serialize(system).encode()).hexdigest()[:16]
         self._jump.connect(self._shared)
         self._seed = self.integrator.getRandomNumberSeed() or 1 + secrets.randbelow(2**31 - 1)
-        self._first = int(firstReplica)
+        self._first = firstReplica
         self._refinement, self._limits = refinement, qualityLimits
         if refinement is not None:
             if self.acceptance == "metropolis":

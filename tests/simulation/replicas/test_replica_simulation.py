@@ -241,6 +241,8 @@ def test_what_makes_no_sense_is_refused_by_name(toys, dipeptide):  # noqa: F811
         )
     with pytest.raises(ConfigError, match="numReplicas = 0 must be"):
         copies_of(toys["ou"], 0)
+    with pytest.raises(ConfigError, match=r"numReplicas = 1\.5 must be a whole number"):
+        copies_of(toys["ou"], 1.5)
     with pytest.raises(ConfigError, match="Acceptance 'some' is unknown"):
         copies_of(toys["ou"], 1, acceptance="some")
     with pytest.raises(ConfigError, match="neither a name, nor a file"):
