@@ -13,7 +13,6 @@ from ._plugin import load_plugin
 from .acceptance import describe_acceptance
 from .errors import (
     ConfigError,
-    JumpWarning,
     ModelDomainError,
     ModelFileError,
 )
@@ -120,8 +119,6 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         self.setAtomicNumbers([atom.element.atomic_number for atom in atoms])
         self.setBonds(bonds)
 
-    _noticed: frozenset[str] = frozenset()
-
     def step(self, steps: int) -> None:
         """Make jumps.
 
@@ -139,9 +136,6 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
         if steps >= _MANY_JUMPS:
             remind(super().getLagTime())
         super().step(steps)
-        for notice in set(super().getNotices()) - self._noticed:
-            self._noticed |= {notice}
-            warnings.warn(notice, JumpWarning, stacklevel=2)
 
     def computeSystemTemperature(self) -> unit.Quantity:
         """Temperature that the current velocities have, from the kinetic energy."""

@@ -21,5 +21,5 @@ def remind(lag_time: float) -> None:
 
 
 def hear(notice: str) -> None:
-    """Called by the plugin for an integrator that OpenMM itself steps, within a CompoundIntegrator."""
+    """Called by the plugin, whoever steps the integrator."""
     warnings.warn(notice, JumpWarning, stacklevel=2)

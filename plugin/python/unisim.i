@@ -88,7 +88,11 @@ bool hearNotice(const std::string& notice) {
     const bool heard = answer != nullptr;
     Py_XDECREF(answer);
     Py_XDECREF(module);
-    PyErr_Clear(); // the caller raises an OpenMMException with the text
+    if (!heard) {
+        for (PyObject* part : interruption)
+            Py_XDECREF(part);
+        PyErr_Fetch(&interruption[0], &interruption[1], &interruption[2]);
+    }
     PyGILState_Release(state);
     return heard;
 }

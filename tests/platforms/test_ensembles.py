@@ -103,6 +103,22 @@ def test_a_barostat_of_another_temperature_is_told_of(toys, platform: str, name:
         simulation.step(1)
 
 
+@pytest.mark.feature("a barostat of MD's frequency within a `CompoundIntegrator`")
+def test_a_barostat_beside_md_is_not_told_of(toys, platform: str) -> None:
+    setup = pressed("MonteCarloBarostat", 25)
+    compound = openmm.CompoundIntegrator()
+    compound.addIntegrator(openmm.VerletIntegrator(0.001))
+    compound.addIntegrator(
+        UniSimIntegrator(toys["shift"], setup.topology, 300, particles=setup.solute, randomNumberSeed=1)
+    )
+    simulation = app.Simulation(setup.topology, setup.system, compound, *make_platform(platform))
+    simulation.context.setPositions(setup.positions)
+    compound.setCurrentIntegrator(1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "MonteCarloBarostat", JumpWarning)
+        simulation.step(1)
+
+
 @pytest.mark.feature("a `CMMotionRemover`'s frequency other than 1", outcome="warned")
 def test_a_motion_remover_that_acts_seldom_is_told_of(toys, platform: str) -> None:
     topology, system = free_atoms(3)

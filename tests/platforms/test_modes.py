@@ -42,6 +42,7 @@ def guided(live: Path, source: str, platform: str) -> np.ndarray:
     if source != "learned":  # a kernel to the solvent beside the solvent's forces is refused
         integrator.setGuidanceForceGroups({SOLVENT_FORCE_GROUP})
     integrator.setNumResampled(3)
+    integrator.setKeepsStereocenters(False)  # the network is untrained
     simulation = app.Simulation(setup.topology, setup.system, integrator, *make_platform(platform))
     simulation.context.setPositions(setup.positions)
     simulation.step(1)

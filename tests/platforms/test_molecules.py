@@ -187,3 +187,50 @@ def test_all_atoms_at_the_origin(platform: str) -> None:
     simulation, _ = jumps(Setup(setup.topology, setup.system, 0.0 * setup.positions, setup.solute), platform)
     with pytest.raises(openmm.OpenMMException, match="are bonded and lie at the same place"):
         simulation.step(1)
+
+
+@pytest.mark.feature("another molecule's Topology with the same bonds", outcome="warned")
+def test_a_topology_of_other_elements_is_told_of(platform: str) -> None:
+    """Masses tell, whatever was moved to hydrogens; a serine's for a cysteine's System, and the other way round."""
+    names = ("ACE-SER-NME", "ACE-CYS-NME")
+    molecules = {name: load_molecule(name) for name in names}
+    for topology, other in (names, names[::-1]):
+        for hydrogen_mass in (1.008, 4.0):
+            for name, number in ((topology, 0), (other, 1)):
+                system = create_system(molecules[name], "obc2", hydrogen_mass=hydrogen_mass)
+                molecule = molecules[topology]
+                setup = Setup(
+                    molecule.topology, system, molecule.positions, list(range(len(molecule.positions)))
+                )
+                _, integrator = jumps(setup, platform, "unified")
+                found = [notice for notice in integrator.getNotices() if "has a mass" in notice]
+                assert len(found) == number, (topology, name, hydrogen_mass)
+
+
+@pytest.mark.feature("bonds as Forces of other kinds, beside a restraint")
+@pytest.mark.parametrize("kind", ["CustomCVForce", "CustomCompoundBondForce"])
+def test_bonds_that_other_forces_stand_for(platform: str, kind: str) -> None:
+    """Whether the Topology fits can't be known then."""
+    setup = dipeptide()
+    system = setup.copy_system()
+    index = next(
+        k for k, force in enumerate(system.getForces()) if isinstance(force, openmm.HarmonicBondForce)
+    )
+    bonds = openmm.HarmonicBondForce()
+    rows = [system.getForce(index).getBondParameters(k) for k in range(system.getForce(index).getNumBonds())]
+    for row in rows[1:]:
+        bonds.addBond(*row)
+    if kind == "CustomCVForce":
+        other = openmm.CustomCVForce("e")
+        single = openmm.HarmonicBondForce()
+        single.addBond(*rows[0])
+        other.addCollectiveVariable("e", single)
+    else:
+        other = openmm.CustomCompoundBondForce(2, "1e5*(distance(p1,p2)-0.15)^2")
+        other.addBond([rows[0][0], rows[0][1]], [])
+    system.removeForce(index)
+    system.addForce(bonds)
+    system.addForce(other)
+    simulation, integrator = jumps(setup, platform, system=system)
+    simulation.step(1)
+    assert integrator.getNumAccepted() == 1

@@ -189,6 +189,36 @@ def test_a_checkpoint_of_another_model(toys, platform: str) -> None:
         other.context.loadCheckpoint(simulation.context.createCheckpoint())
 
 
+@pytest.mark.feature("jumps after a checkpoint that was refused halfway", outcome="refused")
+@pytest.mark.parametrize("compound", [False, True])
+def test_no_jump_from_half_a_checkpoint(toys, platform: str, compound: bool) -> None:
+    """OpenMM has put positions and time into the Context when the integrator reads its part."""
+    topology, system = free_atoms(3)
+    jump = UniSimIntegrator(toys["ou"], topology, 300)
+    integrator = openmm.CompoundIntegrator() if compound else jump
+    if compound:
+        integrator.addIntegrator(jump)
+    simulation = app.Simulation(topology, system, integrator, *make_platform(platform))
+    simulation.context.setPositions(random_positions(3))
+    simulation.step(2)
+    whole = simulation.context.createCheckpoint()
+    place = whole.rindex(b"UniSimC4") + 8
+    foreign = whole[:place] + b"0" * 64 + whole[place + 64 :]
+    for mend in ("positions", "checkpoint", "state"):
+        state = simulation.context.getState(positions=True, velocities=True)
+        with pytest.raises(openmm.OpenMMException, match="is not the model"):
+            simulation.context.loadCheckpoint(foreign)
+        with pytest.raises(openmm.OpenMMException, match="A checkpoint was refused when its positions"):
+            simulation.step(1)
+        if mend == "positions":
+            simulation.context.setPositions(random_positions(3))
+        elif mend == "checkpoint":
+            simulation.context.loadCheckpoint(whole)
+        else:
+            simulation.context.setState(state)
+        simulation.step(1)
+
+
 @pytest.mark.feature("a State of another model: positions are taken, counts are not", outcome="warned")
 def test_a_state_of_another_model(toys, platform: str) -> None:
     topology, system = free_atoms(3)

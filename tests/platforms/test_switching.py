@@ -155,7 +155,8 @@ def test_many_steps_at_once(toys, platform: str, monkeypatch) -> None:
 def test_notices_within_a_compound_integrator(toys, platform: str) -> None:
     """OpenMM steps the integrator there; each notice is told once, and warnings made errors stop the jumps."""
     topology, system = free_atoms(3)
-    system.addForce(openmm.CMMotionRemover(10))
+    add_wells(system, 10.0)
+    system.addForce(openmm.CMMotionRemover(10))  # meant for the steps of MD
 
     def simulation() -> app.Simulation:
         compound = openmm.CompoundIntegrator()
@@ -165,13 +166,37 @@ def test_notices_within_a_compound_integrator(toys, platform: str) -> None:
         return made
 
     told = simulation()
-    with pytest.warns(JumpWarning, match="CMMotionRemover acts once in 10 steps"):
+    with pytest.warns(JumpWarning, match="don't feel these Forces: CustomExternalForce") as heard:
         told.step(1)
+    assert len(heard) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error", JumpWarning)
         told.step(1)
-        with pytest.raises(openmm.OpenMMException, match="CMMotionRemover acts once in 10 steps"):
-            simulation().step(1)
+        stopped = simulation()
+        with pytest.raises(openmm.OpenMMException, match="don't feel these Forces"):
+            stopped.step(1)
+    jump = UniSimIntegrator.cast(stopped.integrator.getIntegrator(0))
+    assert jump.getNumProposed() == 0
+
+
+@pytest.mark.feature("notices as errors (`-W error`): no jump is made", outcome="warned")
+def test_warnings_as_errors(toys, platform: str) -> None:
+    """Also of an integrator that OpenMM's XML gave back, which OpenMM steps."""
+    topology, system = free_atoms(3)
+    add_wells(system, 10.0)
+    simulation, integrator = jumper(toys["ou"], topology, system, random_positions(3), platform)
+    plain = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(integrator))
+    other = app.Simulation(topology, system, plain, *make_platform(platform))
+    other.context.setPositions(random_positions(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", JumpWarning)
+        with pytest.raises(JumpWarning, match="don't feel these Forces"):
+            simulation.step(1)
+        with pytest.raises(openmm.OpenMMException, match="don't feel these Forces"):
+            other.step(1)
+    assert integrator.getNumProposed() == UniSimIntegrator.cast(plain).getNumProposed() == 0
+    simulation.step(1)
+    assert integrator.getNumProposed() == 1
 
 
 @pytest.mark.feature("`setStepSize` of an MD script", outcome="refused")

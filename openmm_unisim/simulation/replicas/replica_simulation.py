@@ -19,7 +19,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from ...errors import CheckpointError, ConfigError, NonFiniteError, QualityError, check_choice
+from ...errors import CheckpointError, ConfigError, JumpWarning, NonFiniteError, QualityError, check_choice
 from ...pretrained.trust import trust_model, vouches
 from ...units import BOLTZMANN
 from ...whole_numbers import whole_number
@@ -132,6 +132,7 @@ class ReplicaSimulation:
         self.context = self._shared.context
         self._system_digest = hashlib.sha256(openmm.XmlSerializer.serialize(system).encode()).hexdigest()[:16]
         self._jump.connect(self._shared)
+        self._warn_of_what_is_not_felt()
         self._seed = self.integrator.getRandomNumberSeed() or 1 + secrets.randbelow(2**31 - 1)
         self._first = firstReplica
         self._refinement, self._limits = refinement, qualityLimits
@@ -151,6 +152,14 @@ class ReplicaSimulation:
         self._parameters = dict(self.context.getParameters())  # with which they were evaluated
         self._log_acceptance = np.zeros(self.numReplicas)
         self.currentStep = 0
+
+    def _warn_of_what_is_not_felt(self) -> None:
+        """As an integrator that steps would; Forces that act once in so many steps don't act here at all."""
+        if self.acceptance == "metropolis":
+            return
+        for notice in self.integrator.getNotices():
+            if "acts once in" not in notice:
+                warnings.warn(notice, JumpWarning, stacklevel=3)
 
     @property
     def reporters(self) -> list[list[Any]]:

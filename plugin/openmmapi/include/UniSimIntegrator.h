@@ -18,6 +18,7 @@ class UniSimJump;
 class UniSimModel;
 class UniSimStopwatch;
 struct UniSimCounters;
+struct UniSimSystemFacts;
 
 /**
  * This is an Integrator that advances a System by jumps of a long lag time, typically 10 to 100 ps, with a
@@ -409,11 +410,12 @@ private:
     int guidanceForceGroups, numResampled, proposalBatchSize, randomNumberSeed, numThreads;
     AcceptanceMode acceptanceMode;
     GuidanceSource guidanceSource;
-    bool randomizesVelocities, keepsStereocenters, hasStateOfAnotherModel, particlesChanged;
+    bool randomizesVelocities, keepsStereocenters, hasStateOfAnotherModel, particlesChanged, halfLoaded;
     std::set<std::string> announced; // notices
     std::vector<int> particles, atomicNumbers;
     std::vector<std::pair<int, int>> bonds;
     std::unique_ptr<UniSimCounters> counters;
+    std::unique_ptr<UniSimSystemFacts> facts;
     long long jumpIndex;
     int activeSeed;
     std::unique_ptr<UniSimJump> jump;

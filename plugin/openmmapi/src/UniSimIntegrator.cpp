@@ -46,7 +46,7 @@ UniSimIntegrator::UniSimIntegrator(
           model(make_shared<UniSimModel>(modelFile, expectedHash)), guidanceForceLimit(0.0),
           guidanceForceGroups(0xFFFFFFFF), numResampled(8), proposalBatchSize(1), randomNumberSeed(0),
           numThreads(0), acceptanceMode(AcceptAll), guidanceSource(NoGuidance), randomizesVelocities(true),
-          keepsStereocenters(true), hasStateOfAnotherModel(false), particlesChanged(false),
+          keepsStereocenters(true), hasStateOfAnotherModel(false), particlesChanged(false), halfLoaded(false),
           counters(make_unique<UniSimCounters>()), jumpIndex(0), activeSeed(0) {
     model->setStopwatch(*stopwatch);
     Integrator::setStepSize(getLagTime());
@@ -341,9 +341,11 @@ void UniSimIntegrator::initialize(ContextImpl& contextRef) {
     else
         kernel = Kernel(new ContextMoveUniSimDataKernel(platform));
     MoveUniSimDataKernel& data = kernel.getAs<MoveUniSimDataKernel>();
-    data.initialize(contextRef, findJumpingParticles(contextRef.getSystem(), *this));
+    const vector<int> jumping = findJumpingParticles(contextRef.getSystem(), *this);
+    data.initialize(contextRef, jumping);
     jump = make_unique<UniSimJump>(contextRef, *this, data);
-    particlesChanged = hasStateOfAnotherModel = false;
+    facts = make_unique<UniSimSystemFacts>(findSystemFacts(contextRef.getSystem(), *this, jumping));
+    particlesChanged = hasStateOfAnotherModel = halfLoaded = false;
 }
 
 void UniSimIntegrator::cleanup() {
@@ -369,7 +371,7 @@ double UniSimIntegrator::computeSystemTemperature() {
 vector<string> UniSimIntegrator::getNotices() const {
     if (context == NULL || jump == nullptr)
         return {};
-    vector<string> notices = findNotices(*context, *this);
+    vector<string> notices = findNotices(*context, *this, *facts);
     if (hasStateOfAnotherModel)
         notices.push_back(
                 "The State was made with another model; its positions, velocities and box are taken, its "
@@ -386,7 +388,9 @@ bool UniSimIntegrator::kineticEnergyRequiresForce() const {
     return false;
 }
 
-void UniSimIntegrator::stateChanged(State::DataType) {
+void UniSimIntegrator::stateChanged(State::DataType changed) {
+    if (changed == State::Positions)
+        halfLoaded = false;
     if (jump != nullptr)
         jump->forgetAhead();
 }
@@ -397,19 +401,21 @@ void UniSimIntegrator::checkContext() const {
     if (particlesChanged)
         throw OpenMMException("setParticles(), setAtomicNumbers() or setBonds() was called after the Context "
                               "was created, which still has the old ones; call its reinitialize().");
+    if (halfLoaded)
+        throw OpenMMException(
+                "A checkpoint was refused when its positions and time were already in the Context; "
+                "load another one, or set the positions.");
 }
 
 void UniSimIntegrator::step(int steps) {
     checkContext();
+    announceNotices();
     for (int i = 0; i < steps; i++)
         jump->execute();
     announceNotices();
 }
 
 void UniSimIntegrator::announceNotices() {
-    // Within a CompoundIntegrator nobody else asks for them.
-    if (&context->getIntegrator() == this)
-        return;
     for (const string& notice : getNotices())
         if (announced.insert(notice).second)
             announceUniSimNotice(notice);

@@ -99,6 +99,7 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
     int seed;
     long long index;
     UniSimCounters loaded;
+    halfLoaded = true; // OpenMM has read its own part; until this one is taken, too, no jump is made
     read(stream, magic);
     const bool first = begins(magic, FIRST_MAGIC), second = begins(magic, SECOND_MAGIC);
     const bool newest = begins(magic, MAGIC);
@@ -127,6 +128,7 @@ void UniSimIntegrator::loadCheckpoint(istream& stream) {
     setActiveSeed(seed);
     jumpIndex = index;
     *counters = loaded;
+    halfLoaded = false;
 }
 
 void UniSimIntegrator::serializeParameters(SerializationNode& node) const {

@@ -17,6 +17,9 @@ UniSimInterrupted::UniSimInterrupted()
         : OpenMMException("The jump was interrupted; the System is where the last whole jump left it.") {
 }
 
+UniSimInterrupted::UniSimInterrupted(const std::string& message) : OpenMMException(message) {
+}
+
 void setUniSimInterruptCheck(bool (*check)()) {
     interruptCheck = check;
 }

@@ -147,6 +147,22 @@ struct BoundPairs {
     }
 };
 
+/**
+ * Whether a Force can't stand for a bond.  Others may: PythonForce and a plugin's (a potential for the whole
+ * molecule, as in a mixed system of openmm-ml), CustomCVForce, CustomCompoundBondForce, ATMForce.
+ */
+bool holdsNoBonds(const Force& force) {
+    const string type = typeid(force).name();
+    for (const char* kind : {"NonbondedForce", "AngleForce", "TorsionForce", "GBSAOBCForce", "CustomGBForce",
+                 "CustomHbondForce", "CustomExternalForce", "CMAPTorsionForce", "CMMotionRemover", "Barostat",
+                 "AndersenThermostat", "RMSDForce", "RGForce", "OrientationRestraintForce", "GayBerneForce",
+                 "LCPOForce", "AmoebaMultipoleForce", "AmoebaVdwForce", "AmoebaGeneralizedKirkwoodForce",
+                 "AmoebaWcaDispersionForce", "AmoebaTorsionTorsionForce"})
+        if (type.find(kind) != string::npos && type.find("OpenMM") != string::npos)
+            return true;
+    return false;
+}
+
 BoundPairs findBoundPairs(const System& system) {
     BoundPairs found;
     for (int i = 0; i < system.getNumConstraints(); i++) {
@@ -172,12 +188,8 @@ BoundPairs findBoundPairs(const System& system) {
                 found.add(first, second);
             }
         }
-        else {
-            // PythonForce, TorchForce and the like may stand for any bonds (a mixed system of openmm-ml).
-            const string type = typeid(force).name();
-            found.complete &=
-                    type.find("PythonForce") == string::npos && type.find("TorchForce") == string::npos;
-        }
+        else
+            found.complete &= holdsNoBonds(force);
     }
     return found;
 }

@@ -3,6 +3,7 @@
 
 #include "internal/windowsExportUniSim.h"
 #include "openmm/OpenMMException.h"
+#include <string>
 
 namespace UniSimPlugin {
 
@@ -13,6 +14,8 @@ namespace UniSimPlugin {
 class OPENMM_EXPORT_UNISIM UniSimInterrupted : public OpenMM::OpenMMException {
 public:
     UniSimInterrupted();
+    /** One that stops for a notice that the user made an error of; the next jump wasn't begun. */
+    explicit UniSimInterrupted(const std::string& message);
 };
 
 /**

@@ -7,14 +7,14 @@
 namespace UniSimPlugin {
 
 /**
- * Tell the user a notice of an integrator that OpenMM itself calls (CompoundIntegrator).  It goes to the
- * handler of this process; without one, to the standard error stream.
+ * Tell the user a notice.  It goes to the handler of this process; without one, to the standard error
+ * stream.
  */
 void announceUniSimNotice(const std::string& notice);
 
 /**
  * Set who hears the notices.  The handler returns whether the jumps may go on; if not, step() throws an
- * exception with the notice's text.
+ * exception with the notice's text before the next jump.
  */
 OPENMM_EXPORT_UNISIM void setUniSimNoticeHandler(bool (*handler)(const std::string& notice));
 

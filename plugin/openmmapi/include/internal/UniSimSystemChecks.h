@@ -52,10 +52,26 @@ void checkNothingIsTorn(const OpenMM::System& system, const std::vector<int>& pa
 void checkSameBonds(const OpenMM::System& system, const UniSimIntegrator& integrator);
 
 /**
+ * What is known of a System once particles jump in it, found once a Context.
+ */
+struct UniSimSystemFacts {
+    /** the indices of Forces such as restraints, which act on jumping particles and aren't a force field's */
+    std::vector<int> usersForces;
+    /** whether there are particles that don't jump */
+    bool othersStay = false;
+    /** a particle whose mass is another element's, or -1 */
+    int foreignParticle = -1;
+};
+
+UniSimSystemFacts findSystemFacts(
+        const OpenMM::System& system, const UniSimIntegrator& integrator, const std::vector<int>& particles);
+
+/**
  * Get what in the System acts otherwise than users of MD may expect, since a step is a jump that knows no
  * Forces; a sentence or two each.
  */
-std::vector<std::string> findNotices(OpenMM::ContextImpl& context, const UniSimIntegrator& integrator);
+std::vector<std::string> findNotices(
+        OpenMM::ContextImpl& context, const UniSimIntegrator& integrator, const UniSimSystemFacts& facts);
 
 /**
  * Get whether a constraint of the System involves one of the particles.
