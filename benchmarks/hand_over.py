@@ -31,7 +31,7 @@ from openmm_unisim.provenance import provenance
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "hand_over.json"
 FORMS = ("context", "own")
-PLATFORMS = ("Reference", "CPU", "OpenCL-mixed")
+PLATFORMS = ("Reference", "CPU", "OpenCL-single", "OpenCL-mixed", "OpenCL-double")
 SIZES = ((22, 22), (2000, 22), (20000, 22), (2000, 2000), (20000, 20000))  # particles, of which so many jump
 KINDS = ("ou", "guided")
 BLOCK, WARM_UP, GROUP, ANSWER = 5, 3, 5, "answer: "
