@@ -3,6 +3,7 @@
 import operator
 import warnings
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,16 @@ class UniSimIntegrator(_swig.UniSimIntegrator):  # type: ignore[name-defined,mis
             super().setGuidanceSource(whole_number(source, "guidance source"))
         except openmm.OpenMMException as error:
             raise ModelDomainError(str(error)) from error
+
+    def setGuidanceScale(self, scale: float) -> None:
+        """Set the strength of the guidance in units of the calibrated one; 0: off."""
+        if not isinstance(scale, Real):
+            raise ConfigError(f"guidance scale = {scale!r} must be a number.")
+        super().setGuidanceScale(float(scale))
+
+    def setJumpIndex(self, index: int) -> None:
+        """Set the number that selects the noise of the next jump."""
+        super().setJumpIndex(whole_number(index, "jump index", bits=64))
 
     def getGuidanceForceLimit(self) -> unit.Quantity:
         """Largest length of a guiding force on a particle; 0: no limit."""

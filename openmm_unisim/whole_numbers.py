@@ -9,14 +9,15 @@ from .errors import ConfigError
 __all__ = ["whole_number", "whole_numbers"]
 
 
-def whole_number(value: Any, name: str) -> int:
-    """A number that fits a C++ int, or a `ConfigError` that calls it `name`."""
+def whole_number(value: Any, name: str, bits: int = 32) -> int:
+    """A number that fits a C++ integer of so many bits, or a `ConfigError` that calls it `name`."""
     try:
         number = operator.index(value)
     except TypeError as error:
         raise ConfigError(f"{name} = {value!r} must be a whole number.") from error
-    if not -(2**31) <= number < 2**31:
-        raise ConfigError(f"{name} = {number} must lie between {-(2**31)} and {2**31 - 1}.")
+    largest = 2 ** (bits - 1) - 1
+    if not -largest - 1 <= number <= largest:
+        raise ConfigError(f"{name} = {number} must lie between {-largest - 1} and {largest}.")
     return number
 
 

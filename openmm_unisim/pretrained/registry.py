@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checksum import DIGEST, check_sha256, check_sidecar
-from ..errors import ModelFileError
+from ..errors import ConfigError, ModelFileError
 
 __all__ = ["RegisteredModel", "available_models", "registered_models", "resolve_model", "resolve_weights"]
 
@@ -96,6 +96,8 @@ def resolve_model(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     ModelFileError
         If there is no such model, or its content isn't what the registry or ``PATH.sha256`` says.
     """
+    if not isinstance(name_or_path, (str, Path)):
+        raise ConfigError(f"model = {name_or_path!r} must be a registered name or a path.")
     models = registered_models(folder)
     if isinstance(name_or_path, str) and name_or_path in models:
         model = models[name_or_path]

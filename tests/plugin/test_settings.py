@@ -171,6 +171,9 @@ def test_unknown_metadata_is_named(integrator) -> None:
         (lambda i: i.setAcceptanceMode("exact"), "acceptance mode = 'exact' must be a whole number"),
         (lambda i: i.setGuidanceSource("openmm"), "guidance source = 'openmm' must be a whole number"),
         (lambda i: i.setNumSubsteps(2**31), "must lie between"),
+        (lambda i: i.setGuidanceScale("1"), "guidance scale"),
+        (lambda i: i.setJumpIndex(1.5), "jump index = 1.5 must be a whole number"),
+        (lambda i: i.setJumpIndex(2**63), "must lie between"),
         (lambda i: i.step(1.5), "number of jumps = 1.5 must be a whole number"),
         (lambda i: i.step("1"), "must be a whole number"),
     ],
@@ -217,3 +220,9 @@ def test_numbers_that_no_memory_holds(integrator) -> None:
         integrator.setNumSubsteps(2**31 - 1)
     with pytest.raises(openmm.OpenMMException, match="number of resampled jumps can't be above 100000"):
         integrator.setNumResampled(2**31 - 1)
+
+
+@pytest.mark.parametrize("model", [None, 3, ["ala2"]])
+def test_no_model(model) -> None:
+    with pytest.raises(ConfigError, match="must be a registered name or a path"):
+        UniSimIntegrator(model, free_atoms(3)[0], 300)
