@@ -134,7 +134,7 @@ def archive(
 ) -> None:
     """Keep positions every 5 ps (10 ps where that is too large) at 0.001 nm, one file a molecule and environment."""
     from ..data.archive import write_within
-    from ..data.manifest import Manifest, archive_groups, describe
+    from ..data.manifest import Manifest, archive_groups, describe, walkers_checks
     from ..errors import DataError
 
     if not (folder / "manifest.json").is_file():
@@ -143,7 +143,8 @@ def archive(
             f"check {folder} --manifest {folder / 'manifest.json'}`, or check the path."
         )
     names = {entry.name for entry in _entries(split, "all")}
-    groups = archive_groups(Manifest(folder / "manifest.json"), names)
+    raw = Manifest(folder / "manifest.json")
+    groups = archive_groups(raw, names)
     if not groups:
         raise DataError(
             f"'{folder / 'manifest.json'}' names no complete trajectory of split '{split}' that passed its checks; "
@@ -152,7 +153,8 @@ def archive(
     written = write_within(groups, output, total_mb, each_mb)
     book = Manifest(output / "manifest.json")
     for name, (spacing, size) in written.items():
-        book.record(output / name, describe(output / name))
+        walkers = walkers_checks(raw, groups[name])
+        book.record(output / name, {**describe(output / name), "walkers": walkers})
         print(f"{output / name}: {size / 1e6:.3f} MB, every {spacing:g} ps")
     print(f"{len(written)} files, {sum(size for _, size in written.values()) / 1e6:.1f} MB")
 

@@ -73,7 +73,8 @@ def finetune(
     torch_threads = 1 if operators_are_built() else threads
     with written_config(config, output):
         run_stage(VectorFieldStage, config, output, threads, tensorboard, torch_threads)
+    which = "" if len(lags) == 1 else f"--lag-time {min(lags):g} "  # a model file has one
     print(
         f"Next: openmm-unisim calibrate {output} --output {output}/weights.safetensors, then\n"
-        f"      openmm-unisim export {output}/weights.safetensors --output {data.name}.unisim.pt"
+        f"      openmm-unisim export {output}/weights.safetensors {which}--output {data.name}.unisim.pt"
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..stereo import handedness, stereocentres
 from .trajectory_file import Trajectory
 
-__all__ = ["check_trajectory"]
+__all__ = ["check_frames", "check_trajectory"]
 
 LARGEST_BOND_DEVIATION = 0.05  # nm from the bond's median, 15 thermal deviations at 300 K
 LARGEST_Z = 4.0  # one in 16,000 by chance: there are hundreds of files
@@ -45,31 +45,63 @@ def check_trajectory(trajectory: Trajectory, structure: NDArray[np.floating] | N
         restarts.
     """
     attributes = trajectory.attributes
-    positions = trajectory.positions.astype(np.float64)
-    finite = np.isfinite(positions).all((1, 2)) & np.isfinite(trajectory.potential_energy)
+    energies = trajectory.potential_energy
+    result = check_frames(trajectory.positions, attributes, structure, np.isfinite(energies))
+    restarts = bool(attributes.get("segment_frames", 0)) or not attributes.get("reversible", True)
+    if len(energies) >= FEWEST_FRAMES and result["non_finite_frames"] == 0 and not restarts:
+        z, correlation = _halves(energies.astype(np.float64))
+        result["equilibration_z"] = round(z, 3)
+        result["energy_correlation_time_ps"] = round(correlation * attributes["frame_spacing_ps"], 3)
+        if abs(result["equilibration_z"]) > LARGEST_Z:
+            result["failed"].append("equilibration")
+            result["passed"] = False
+    return result
+
+
+def check_frames(
+    positions: NDArray[np.floating],
+    attributes: dict[str, Any],
+    structure: NDArray[np.floating] | None = None,
+    finite: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
+    """Check positions alone, as an archive holds them; the figures that need energies are None.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n_frames, n_atoms, 3), nm
+    attributes : dict
+        With `atomic_numbers` and `bonds`.
+    structure : ndarray, shape (n_atoms, 3), optional
+    finite : ndarray of bool, shape (n_frames,), optional
+        Frames that are finite in whatever else is known of them.
+
+    Returns
+    -------
+    dict
+        As of `check_trajectory`.
+    """
+    frames: NDArray[np.float64] = positions.astype(np.float64)
+    whole = np.isfinite(frames).all((1, 2)) & (True if finite is None else finite)
     centres = stereocentres(attributes["atomic_numbers"], attributes["bonds"])
-    result: dict[str, Any] = {
-        "non_finite_frames": int((~finite).sum()),
+    flips = _flips(frames, centres, structure)
+    worst = _worst_bond(frames, np.array(attributes["bonds"]).reshape(-1, 2))
+    bad = {
+        "empty": len(frames) == 0,
+        "finite": not whole.all(),
+        "chirality": flips > 0,
+        "bonds": not worst <= LARGEST_BOND_DEVIATION,
+    }
+    failed = [name for name, is_bad in bad.items() if is_bad]
+    return {
+        "passed": not failed,
+        "failed": failed,
+        "non_finite_frames": int((~whole).sum()),
         "stereocentres": len(centres),
-        "chirality_flips": _flips(positions, centres, structure),
-        "worst_bond_deviation_nm": _worst_bond(positions, np.array(attributes["bonds"]).reshape(-1, 2)),
+        "chirality_flips": flips,
+        "worst_bond_deviation_nm": worst,
         "equilibration_z": None,
         "energy_correlation_time_ps": None,
     }
-    restarts = bool(attributes.get("segment_frames", 0)) or not attributes.get("reversible", True)
-    if len(positions) >= FEWEST_FRAMES and finite.all() and not restarts:
-        z, correlation = _halves(trajectory.potential_energy.astype(np.float64))
-        result["equilibration_z"] = round(z, 3)
-        result["energy_correlation_time_ps"] = round(correlation * attributes["frame_spacing_ps"], 3)
-    bad = {
-        "empty": len(positions) == 0,
-        "finite": not finite.all(),
-        "chirality": result["chirality_flips"] > 0,
-        "bonds": not result["worst_bond_deviation_nm"] <= LARGEST_BOND_DEVIATION,
-        "equilibration": abs(result["equilibration_z"] or 0.0) > LARGEST_Z,
-    }
-    failed = [name for name, is_bad in bad.items() if is_bad]
-    return {"passed": not failed, "failed": failed, **result}
 
 
 def _flips(

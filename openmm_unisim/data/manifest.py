@@ -16,31 +16,34 @@ from numpy.typing import NDArray
 from ..errors import DataError, OutputError
 from ..provenance import provenance, sha256_of_file
 from . import archive, label_file, trajectory_file
-from .checks import check_trajectory
+from .checks import check_frames, check_trajectory
 from .molecule_list import find_entry, listed
 from .molecule_source import load_entry
 
-__all__ = ["Manifest", "archive_groups", "check_files", "describe"]
+__all__ = ["Manifest", "archive_groups", "check_files", "describe", "walkers_checks"]
 
 FORMAT = "openmm_unisim.manifest"
 
 
 def describe(path: Path, structure: NDArray[np.floating] | None = None) -> dict[str, Any]:
-    """What the manifest says of a trajectory, label or archive file; trajectories are checked.
+    """What the manifest says of a trajectory, label or archive file, with its checks.
+
+    Archives keep no energies, so equilibration isn't checked in them: `walkers_checks` has it of their sources.
 
     Parameters
     ----------
     path : Path
     structure : ndarray, shape (n_atoms, 3), optional
-        For the check of handedness (`check_trajectory`).
+        For the check of handedness (`check_trajectory`); without it the first frame's hand is taken.
     """
     if not path.is_file():
         raise DataError(f"There is no file '{path}' to describe; check the path.")
     common = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
     if archive.is_archive(path):
         frames = archive.read(path)
-        count = sum(map(len, frames.stretches))
-        return {**common, "kind": "archive", **_identity(frames.attributes, count)}
+        positions = np.concatenate(frames.stretches)
+        checks = check_frames(positions, frames.attributes, structure)
+        return {**common, "kind": "archive", **_identity(frames.attributes, len(positions)), "checks": checks}
     try:
         present, counts, attributes = label_file.read_progress(path)
     except DataError:
@@ -135,10 +138,12 @@ class Manifest:
         return {key: failed for key, failed in checks.items() if failed}
 
     def totals(self) -> dict[str, Any]:
-        """Files, bytes, and nanoseconds by split and environment (raw trajectories)."""
+        """Files, bytes, and nanoseconds by split and environment: of trajectories, or of archives if there are none."""
         nanoseconds: dict[str, float] = {}
+        kinds = {entry["kind"] for entry in self.files.values()}
+        counted = "trajectory" if "trajectory" in kinds else "archive"
         for entry in self.files.values():
-            if entry["kind"] == "trajectory":
+            if entry["kind"] == counted:
                 key = f"{entry['split']}, {entry['environment']}, {entry['temperature_K']:g} K"
                 nanoseconds[key] = round(nanoseconds.get(key, 0.0) + entry["nanoseconds"], 6)
         return {
@@ -169,6 +174,11 @@ class Manifest:
             ) from error
 
 
+def walkers_checks(manifest: Manifest, paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Checks of the trajectories that an archive was made of, by file name, as their own manifest has them."""
+    return {path.name: manifest.files[manifest.key(path)]["checks"] for path in paths}
+
+
 def check_files(
     paths: Iterable[Path], manifest: Manifest, parameters: Path, report: Callable[[Path, str], None]
 ) -> None:
@@ -184,14 +194,20 @@ def check_files(
     """
     for path in paths:
         description = describe(path, _built_positions(path, parameters))
+        before = manifest.files.get(manifest.key(path), {})
+        if (
+            before.get("sha256") == description["sha256"] and "walkers" in before
+        ):  # can't be made again from the file
+            description["walkers"] = before["walkers"]
         manifest.record(path, description)
         report(path, ", ".join(description.get("checks", {}).get("failed", [])))
 
 
 def _built_positions(path: Path, parameters: Path) -> NDArray[np.floating] | None:
-    """Of a listed molecule whose trajectory has the atoms in our order; None otherwise."""
+    """Of a listed molecule whose file has the atoms in our order; None otherwise."""
     try:
-        attributes = trajectory_file.read_progress(path)[2]
+        is_archive = archive.is_archive(path)
+        attributes = archive.read_attributes(path) if is_archive else trajectory_file.read_progress(path)[2]
         entry = find_entry(attributes["name"])
     except (
         DataError

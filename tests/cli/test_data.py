@@ -40,7 +40,13 @@ def test_run_check_and_archive(tmp_path):
     assert kept.exit_code == 0, kept.output
     source = PairSource.load([tmp_path / "archive" / "ethane.vacuum.300K.h5"])
     assert source.frame_spacing == 5.0 and source.walkers[0].shape == (8, 8, 3)
-    assert (tmp_path / "archive" / "manifest.json").is_file()
+    manifest = tmp_path / "archive" / "manifest.json"
+    entry = json.loads(manifest.read_text(encoding="utf-8"))["files"]["ethane.vacuum.300K.h5"]
+    assert entry["checks"]["passed"] and entry["checks"]["worst_bond_deviation_nm"] > 0
+    assert entry["walkers"]["ethane.vacuum.300K.seed1.h5"]["passed"]
+    again = call("data", "check", tmp_path / "archive", "--manifest", manifest, *PARAMETERS)
+    assert again.exit_code == 0 and "'train, vacuum, 300 K': 0.04" in again.output.replace("\n", "")
+    assert json.loads(manifest.read_text(encoding="utf-8"))["files"]["ethane.vacuum.300K.h5"] == entry
 
 
 def test_an_archive_of_nothing_is_refused(tmp_path):
