@@ -1,10 +1,11 @@
 """Notices: what a user of MD may not expect of jumps, as warnings of the category `JumpWarning`."""
 
 import warnings
+from typing import Any
 
 from .errors import JumpWarning
 
-__all__ = ["hear", "remind"]
+__all__ = ["hear", "remind", "warn_of_unfelt_forces"]
 
 _reminded: list[str] = []  # in this process
 
@@ -23,3 +24,13 @@ def remind(lag_time: float) -> None:
 def hear(notice: str) -> None:
     """Called by the plugin, whoever steps the integrator."""
     warnings.warn(notice, JumpWarning, stacklevel=2)
+
+
+def warn_of_unfelt_forces(integrator: Any, acceptance: str) -> None:
+    """What an integrator would tell when it steps, where Python makes its jumps (`ReplicaSimulation`).
+
+    Forces that act once in so many steps don't act there at all.
+    """
+    for notice in integrator.getNotices() if acceptance != "metropolis" else ():
+        if "acts once in" not in notice:
+            warnings.warn(notice, JumpWarning, stacklevel=4)

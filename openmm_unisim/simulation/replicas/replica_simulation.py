@@ -19,7 +19,8 @@ import openmm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from ...errors import CheckpointError, ConfigError, JumpWarning, NonFiniteError, QualityError, check_choice
+from ...errors import CheckpointError, ConfigError, NonFiniteError, QualityError, check_choice
+from ...notices import warn_of_unfelt_forces
 from ...pretrained.trust import trust_model, vouches
 from ...units import BOLTZMANN
 from ...whole_numbers import whole_number
@@ -114,9 +115,8 @@ class ReplicaSimulation:
         numReplicas = whole_number(numReplicas, "numReplicas")
         firstReplica = whole_number(firstReplica, "firstReplica")
         if numReplicas < 1 or firstReplica < 0:
-            raise ConfigError(
-                f"numReplicas = {numReplicas} must be at least 1, and firstReplica = {firstReplica} at least 0."
-            )
+            text = f"numReplicas = {numReplicas} must be at least 1, and firstReplica = {firstReplica} at least 0."
+            raise ConfigError(text)
         self.topology, self.system, self.numReplicas = topology, system, numReplicas
         self.acceptance = check_choice(
             "Acceptance", acceptance or ("metropolis" if metropolis_mode(model) else "all"), ACCEPTANCE_MODES
@@ -132,7 +132,7 @@ class ReplicaSimulation:
         self.context = self._shared.context
         self._system_digest = hashlib.sha256(openmm.XmlSerializer.serialize(system).encode()).hexdigest()[:16]
         self._jump.connect(self._shared)
-        self._warn_of_what_is_not_felt()
+        warn_of_unfelt_forces(self.integrator, self.acceptance)
         self._seed = self.integrator.getRandomNumberSeed() or 1 + secrets.randbelow(2**31 - 1)
         self._first = firstReplica
         self._refinement, self._limits = refinement, qualityLimits
@@ -153,17 +153,9 @@ class ReplicaSimulation:
         self._log_acceptance = np.zeros(self.numReplicas)
         self.currentStep = 0
 
-    def _warn_of_what_is_not_felt(self) -> None:
-        """As an integrator that steps would; Forces that act once in so many steps don't act here at all."""
-        if self.acceptance == "metropolis":
-            return
-        for notice in self.integrator.getNotices():
-            if "acts once in" not in notice:
-                warnings.warn(notice, JumpWarning, stacklevel=3)
-
     @property
     def reporters(self) -> list[list[Any]]:
-        """The reporters of each copy: ``simulation.reporters[k].append(...)``."""
+        """Of each copy: ``simulation.reporters[k].append(...)``."""
         return [replica.reporters for replica in self.replicas]
 
     @property
