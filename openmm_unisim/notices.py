@@ -1,6 +1,8 @@
 """Notices: what a user of MD may not expect of jumps, as warnings of the category `JumpWarning`."""
 
+import sys
 import warnings
+from types import FrameType
 from typing import Any
 
 from .errors import JumpWarning
@@ -22,8 +24,8 @@ def remind(lag_time: float) -> None:
 
 
 def hear(notice: str) -> None:
-    """Called by the plugin, whoever steps the integrator."""
-    warnings.warn(notice, JumpWarning, stacklevel=2)
+    """Called by the plugin, whoever steps the integrator; the warning names the user's own line."""
+    warnings.warn(notice, JumpWarning, stacklevel=_level_of_user())
 
 
 def warn_of_unfelt_forces(integrator: Any, acceptance: str) -> None:
@@ -33,4 +35,16 @@ def warn_of_unfelt_forces(integrator: Any, acceptance: str) -> None:
     """
     for notice in integrator.getNotices() if acceptance != "metropolis" else ():
         if "acts once in" not in notice:
-            warnings.warn(notice, JumpWarning, stacklevel=4)
+            warnings.warn(notice, JumpWarning, stacklevel=_level_of_user())
+
+
+def _level_of_user() -> int:
+    """For `warnings.warn` in the caller: the frame outside of OpenMM's package and this one."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _package(frame) in ("openmm", "openmm_unisim"):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
