@@ -4,9 +4,9 @@ torch and OpenMM are not build requirements: an isolated build would fetch anoth
 compile against another version than the one at run time. They are looked for with ``python -I``, which
 ignores the PYTHONPATH through which pip isolates a build, so the real site-packages are seen.
 
-CUDA kernels of the operators are compiled where nvcc is found, and kernels for OpenMM's platforms CUDA and OpenCL where
-their headers are. UNISIM_CUDA=OFF and UNISIM_OPENCL=OFF in the environment leave them out; ON makes what is missing an
-error.
+CUDA kernels of the operators are compiled where nvcc is found, and kernels for OpenMM's platforms CUDA, HIP and OpenCL
+where their headers are. UNISIM_CUDA=OFF, UNISIM_HIP=OFF and UNISIM_OPENCL=OFF in the environment leave them out; ON
+makes what is missing an error.
 """
 
 import json
@@ -128,6 +128,7 @@ class CMakeBuild(build_ext):
             "UNISIM_MODULE_SUFFIX": sysconfig.get_config_var("EXT_SUFFIX"),
             "UNISIM_SWIG": swig,
             "UNISIM_CUDA": os.environ.get("UNISIM_CUDA", "AUTO"),
+            "UNISIM_HIP": os.environ.get("UNISIM_HIP", "AUTO"),
             "UNISIM_OPENCL": os.environ.get("UNISIM_OPENCL", "AUTO"),
             "UNISIM_ABSOLUTE_RPATH": "ON" if self.into_sources else "OFF",
         }

@@ -10,9 +10,9 @@
 namespace UniSimPlugin {
 
 /**
- * The implementation of MoveUniSimDataKernel for the platforms that share OpenMM's ComputeContext: OpenCL and
- * CUDA.  Saved positions stay on the device; of positions and forces only those of the jumping particles
- * cross the bus.
+ * The implementation of MoveUniSimDataKernel for the platforms that share OpenMM's ComputeContext: OpenCL,
+ * CUDA and HIP.  Saved positions stay on the device; of positions and forces only those of the jumping
+ * particles cross the bus.
  *
  * Such a platform keeps atoms in an order of its own, which it changes now and then, and wraps molecules into
  * the periodic box.  Everything here is addressed by the System's order, and wrapping is undone by the host,

@@ -1,6 +1,6 @@
-"""CUDA on a machine without a GPU
+"""CUDA and HIP on a machine without a GPU
 
-The kernels for OpenMM's CUDA platform compile, every name resolves, the factory registers, and nothing breaks.
+The kernels for OpenMM's CUDA and HIP platforms compile, every name resolves, the factory registers, and nothing breaks.
 """
 
 import importlib.util
@@ -15,9 +15,9 @@ import pytest
 import openmm_unisim._plugin as plugin
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = Path(plugin.__file__).parent / "lib" / "plugins" / "libOpenMMUniSimCUDA.so"
+LIBRARIES = Path(plugin.__file__).parent / "lib" / "plugins"
 DEVICE_CODE = ROOT / "plugin" / "platforms" / "common" / "kernels" / "moveUniSimData.cc"
-TOOL = ROOT / "tools" / "check_cuda_platform.py"
+TOOL = ROOT / "tools" / "check_gpu_platform.py"
 # what OpenMM puts before device code on CUDA, as far as it is used here
 PRELUDE = """
 #define KERNEL extern "C" __global__
@@ -40,48 +40,54 @@ if not TOOL.is_file():
 BUILD = pytest.mark.parametrize("platform", ["CUDA build"])
 
 
+BOTH = pytest.mark.parametrize("platform", ["CUDA build", "HIP build"])
+HEADERS = {"CUDA": Path("/usr/local/cuda/include/cuda.h"), "HIP": Path("/usr/include/hip/hip_runtime.h")}
+
+
 @pytest.fixture
-def library() -> Path:
+def library(platform: str) -> Path:
     """The compiled library."""
-    if not LIBRARY.is_file():
-        if Path("/usr/local/cuda/include/cuda.h").is_file():
-            pytest.fail(
-                "cuda.h is here and the library was not compiled; build again without UNISIM_CUDA=OFF"
-            )
-        pytest.skip("cuda.h is absent: kernels for OpenMM's CUDA platform were not compiled")
-    return LIBRARY
+    name = platform.removesuffix(" build")
+    path = LIBRARIES / f"libOpenMMUniSim{name}.so"
+    if not path.is_file():
+        if HEADERS[name].is_file():
+            pytest.fail(f"{HEADERS[name]} is here and the library was not compiled; build again")
+        pytest.skip(f"{name}'s headers are absent: kernels for OpenMM's {name} platform were not compiled")
+    return path
 
 
 @pytest.fixture
 def tool() -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("check_cuda_platform", TOOL)
+    spec = importlib.util.spec_from_file_location("check_gpu_platform", TOOL)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@BUILD
-@pytest.mark.feature("linked with OpenMM's CUDA library: every name resolves, the factory registers")
+@BOTH
+@pytest.mark.feature("linked with OpenMM's own library: every name resolves, the factory registers")
 def test_every_name_resolves_and_the_factory_registers(platform, library, tool, tmp_path) -> None:
+    name = platform.removesuffix(" build")
     try:
-        tool.fetch_wheel(tmp_path)
+        tool.fetch_wheel(name, tmp_path)
     except SystemExit as error:
-        pytest.skip(f"the wheel openmm-cuda-13 can't be had: {str(error).splitlines()[-1]}")
-    assert "registered on CUDA; a Context says: Error initializing CUDA" in tool.check(tmp_path)
+        pytest.skip(f"the wheel {tool.WHEELS[name]} can't be had: {str(error).splitlines()[-1]}")
+    assert f"registered on {name}; a Context says: " in tool.check(name, tmp_path)
 
 
-@BUILD
-@pytest.mark.feature("loaded where OpenMM has no CUDA platform or no driver: the other platforms go on")
-def test_it_loads_where_openmm_has_no_cuda_platform(platform, library) -> None:
+@BOTH
+@pytest.mark.feature("loaded where OpenMM has no such platform or no driver: the other platforms go on")
+def test_it_loads_where_openmm_has_no_such_platform(platform, library) -> None:
+    name = platform.removesuffix(" build")
     plugin.load_plugin()
     there = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     assert library.name not in plugin.plugin_load_failures()
     assert str(library.name) in Path("/proc/self/maps").read_text(encoding="utf-8")
-    if "CUDA" not in there:
-        with pytest.raises(openmm.OpenMMException, match=r"no registered Platform called .CUDA"):
-            openmm.Platform.getPlatformByName("CUDA")
+    if name not in there:
+        with pytest.raises(openmm.OpenMMException, match=f"no registered Platform called .{name}"):
+            openmm.Platform.getPlatformByName(name)
 
 
 @BUILD
