@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
-from .errors import PluginError
+from .errors import PluginError, first_line
 
 __all__ = [
     "REBUILD",
@@ -48,7 +48,7 @@ def load_plugin() -> ModuleType:
     try:
         module = importlib.import_module("._swig", __package__)
     except ImportError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise PluginError(
             f"The compiled plugin of openmm_unisim can't be loaded ({reason}); {REBUILD}."
         ) from error
@@ -74,7 +74,7 @@ def load_operators() -> None:
     try:
         torch.ops.load_library(_LIBRARIES / OPERATORS)
     except OSError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise PluginError(f"The fused operators can't be loaded ({reason}); {REBUILD}.") from error
     if torch.version.cuda is not None and torch.cuda.is_available():
         _load_cuda_operators()
@@ -132,7 +132,7 @@ def _load_cuda_operators() -> None:
                 f"compute capability {CUDA_CAPABILITY} is needed, and a device has {capability}"
             )
     except (OSError, RuntimeError) as error:  # the library is absent, or the driver fails
-        _failures[CUDA_OPERATORS] = str(error.__cause__ or error).splitlines()[0]
+        _failures[CUDA_OPERATORS] = first_line(error.__cause__ or error)
 
 
 def _load_platforms() -> None:
@@ -142,4 +142,4 @@ def _load_platforms() -> None:
         try:
             openmm.Platform.loadPluginLibrary(str(library))
         except Exception as error:  # OpenMM raises its own class, and every failure belongs in the record
-            _failures[library.name] = str(error).splitlines()[0]
+            _failures[library.name] = first_line(error)

@@ -20,6 +20,7 @@ __all__ = [
     "UnknownElementError",
     "UntrustedModelError",
     "check_choice",
+    "first_line",
     "tells_of_nan",
 ]
 
@@ -101,3 +102,9 @@ def tells_of_nan(error: Exception) -> bool:
     Any other one is the user's to see. OpenMM has one class for all, and names NaN in each such message.
     """
     return "NaN" in str(error)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; its class where it says nothing, as some of torch's."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

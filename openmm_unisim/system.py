@@ -24,6 +24,7 @@ from .errors import (
     PlatformError,
     StructureError,
     check_choice,
+    first_line,
 )
 
 ENVIRONMENTS = ("vacuum", "obc2")
@@ -188,7 +189,7 @@ def load_structure(path: Path) -> Molecule:
         file = app.PDBxFile(str(path)) if path.suffix in (".cif", ".mmcif") else app.PDBFile(str(path))
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
     except Exception as error:  # OpenMM's parsers raise many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise StructureError(
             f"'{path}' can't be read as a structure ({reason}); repair it, e.g. with pdbfixer."
         ) from error
@@ -348,7 +349,7 @@ def read_force(path: str | Path) -> openmm.Force:
     try:
         found = openmm.XmlSerializer.deserialize(Path(path).read_text(encoding="utf-8"))
     except Exception as error:  # OpenMM's parser and the file system raise many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise StructureError(
             f"'{path}' can't be read as a Force ({reason}); write it with openmm.XmlSerializer.serialize."
         ) from error

@@ -10,7 +10,7 @@ import torch
 
 from .._plugin import load_operators
 from ..checksum import check_sidecar
-from ..errors import ConfigError, ModelFileError
+from ..errors import ConfigError, ModelFileError, first_line
 from ..pretrained.trust import authorise
 from .exporter import quiet_torchscript
 from .metadata import ModelMetadata, read_metadata
@@ -136,7 +136,7 @@ def _load_torchscript(
         with quiet_torchscript():
             module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(content), map_location=device)
     except (RuntimeError, ValueError) as error:
-        cause = str(error).strip().splitlines()[0]
+        cause = first_line(error)
         raise ModelFileError(
             f"torch {torch.__version__} can't load model file {path}, written by torch "
             f"{metadata.torch_version} ({cause:.200}); export it again with this torch."

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import openmm
 import pytest
+import torch
 
-from openmm_unisim import CheckpointError, ConfigError, UniSimIntegrator, load_plugin
+from openmm_unisim import CheckpointError, ConfigError, ModelFileError, UniSimIntegrator, load_plugin
 from openmm_unisim.cli.train import read_config
 from openmm_unisim.data.plan import DataPlan
+from openmm_unisim.export.loader import load_model_file
 from openmm_unisim.hybrid.protocol import load_protocol
 from openmm_unisim.provenance import sha256_of_file
 from openmm_unisim.simulation.outputs import RunFolder
@@ -149,3 +151,15 @@ def test_a_checkpoint_with_impossible_counts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(openmm.OpenMMException, match="negative or infinite count"):
         simulation.context.loadCheckpoint(bytes(data))
     assert integrator.getJumpIndex() == 3
+
+
+def test_an_error_of_torch_without_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some damaged archives end in a RuntimeError that says nothing."""
+    path = write_toy(tmp_path / "toy.unisim.pt")
+
+    def fail(*_args, **_kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(torch.jit, "load", fail)
+    with pytest.raises(ModelFileError, match="RuntimeError"):
+        load_model_file(path, trusted=True)

@@ -38,13 +38,9 @@ struct UniSimSystemFacts;
  */
 class OPENMM_EXPORT_UNISIM UniSimIntegrator : public OpenMM::Integrator {
 public:
-    /**
-     * This is an enumeration of the ways to decide whether a proposed jump is taken.
-     */
+    /** This is an enumeration of the ways to decide whether a proposed jump is taken. */
     enum AcceptanceMode {
-        /**
-         * Every jump with finite positions is accepted.
-         */
+        /** Every jump with finite positions is accepted. */
         AcceptAll = 0,
         /**
          * A jump is accepted by the Metropolis-Hastings rule on the weights of its path and of the reversed
@@ -59,13 +55,9 @@ public:
      * kinetics.
      */
     enum GuidanceSource {
-        /**
-         * Jumps are those of the environment that the model was trained in.
-         */
+        /** Jumps are those of the environment that the model was trained in. */
         NoGuidance = 0,
-        /**
-         * A network in the model file guides the jumps to the environment that it was trained for.
-         */
+        /** A network in the model file guides the jumps to the environment that it was trained for. */
         LearnedGuidance = 1,
         /**
          * The forces of the guidance force groups guide the jumps, evaluated in every substep at the end
@@ -94,13 +86,9 @@ public:
     explicit UniSimIntegrator(const std::string& modelFile, double temperature, int numSubsteps = 0,
             const std::string& expectedHash = "");
     ~UniSimIntegrator();
-    /**
-     * Get the path of the model file.
-     */
+    /** Get the path of the model file. */
     const std::string& getModelFile() const;
-    /**
-     * Get the SHA-256 of the model file, as 64 hexadecimal digits.
-     */
+    /** Get the SHA-256 of the model file, as 64 hexadecimal digits. */
     const std::string& getModelHash() const;
     /**
      * Get one entry of the model file's metadata, such as "environment" or "lag_time_ps".
@@ -109,9 +97,7 @@ public:
      * @return its text
      */
     std::string getModelMetadata(const std::string& key) const;
-    /**
-     * Get the time by which one step advances the System, which is also the step size (in ps).
-     */
+    /** Get the time by which one step advances the System, which is also the step size (in ps). */
     double getLagTime() const;
     /**
      * Set the step size.  It is a property of the model, so every value but the lag time throws an exception.
@@ -137,9 +123,7 @@ public:
      * @param number    the number of substeps; 0 selects the number the model was made for
      */
     void setNumSubsteps(int number);
-    /**
-     * Get the interpolant times, from 0 to 1, at which the substeps begin and end.
-     */
+    /** Get the interpolant times, from 0 to 1, at which the substeps begin and end. */
     const std::vector<double>& getTimeGrid() const;
     /** Get where the guidance of the jumps comes from. */
     GuidanceSource getGuidanceSource() const;
@@ -149,9 +133,7 @@ public:
      * has no guidance of its own, the guidance scale becomes 1.
      */
     void setGuidanceSource(GuidanceSource source);
-    /**
-     * Get the strength of the guidance.
-     */
+    /** Get the strength of the guidance. */
     double getGuidanceScale() const;
     /**
      * Set the strength of the guidance.  0 switches it off, 1 is the strength the model was calibrated for.
@@ -159,18 +141,14 @@ public:
      * @param scale    the strength, not negative
      */
     void setGuidanceScale(double scale);
-    /**
-     * Get which force groups guide the jumps, as a set of bit flags.
-     */
+    /** Get which force groups guide the jumps, as a set of bit flags. */
     int getGuidanceForceGroups() const;
     /**
      * Set which force groups guide the jumps.  This is interpreted as a set of bit flags: the forces from
      * group i will be included if (groups&(1<<i)) != 0.  By default, all force groups are included.
      */
     void setGuidanceForceGroups(int groups);
-    /**
-     * Get the largest length of a guiding force on a particle (in kJ/mol/nm); 0 means no limit.
-     */
+    /** Get the largest length of a guiding force on a particle (in kJ/mol/nm); 0 means no limit. */
     double getGuidanceForceLimit() const;
     /**
      * Set the largest length of a guiding force on a particle.  Longer ones are shortened to it and counted
@@ -180,18 +158,14 @@ public:
      * @param limit    the largest length (in kJ/mol/nm), or 0
      */
     void setGuidanceForceLimit(double limit);
-    /**
-     * Get among how many jumps one is chosen when the guidance source is Resampling.
-     */
+    /** Get among how many jumps one is chosen when the guidance source is Resampling. */
     int getNumResampled() const;
     /**
      * Set among how many jumps one is chosen when the guidance source is Resampling.  The default is 8.  The
      * more, the closer to the tilted law; each costs a jump.
      */
     void setNumResampled(int number);
-    /**
-     * Get how the integrator decides whether a jump is taken.
-     */
+    /** Get how the integrator decides whether a jump is taken. */
     AcceptanceMode getAcceptanceMode() const;
     /**
      * Set how the integrator decides whether a jump is taken.  In a Context, MetropolisHastings throws an
@@ -214,9 +188,7 @@ public:
      * chain is the same for every number.
      */
     void setProposalBatchSize(int number);
-    /**
-     * Get the indices of the particles that jump.  An empty list means all particles of the System.
-     */
+    /** Get the indices of the particles that jump.  An empty list means all particles of the System. */
     const std::vector<int>& getParticles() const;
     /**
      * Set the indices of the particles that jump; the others stay where they are.  Virtual sites and
@@ -227,27 +199,21 @@ public:
      * empty means all of them
      */
     void setParticles(const std::vector<int>& particles);
-    /**
-     * Get the atomic numbers of the particles that jump.
-     */
+    /** Get the atomic numbers of the particles that jump. */
     const std::vector<int>& getAtomicNumbers() const;
     /**
      * Set the atomic numbers of the particles that jump, in the order of getParticles().  This takes effect
      * in the next Context that is created or reinitialized.
      */
     void setAtomicNumbers(const std::vector<int>& atomicNumbers);
-    /**
-     * Get the bonds between the particles that jump, as pairs of System indices.
-     */
+    /** Get the bonds between the particles that jump, as pairs of System indices. */
     const std::vector<std::pair<int, int>>& getBonds() const;
     /**
      * Set the bonds between the particles that jump, as pairs of System indices.  This takes effect in the
      * next Context that is created or reinitialized.
      */
     void setBonds(const std::vector<std::pair<int, int>>& bonds);
-    /**
-     * Get whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump.
-     */
+    /** Get whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump. */
     bool getRandomizesVelocities() const;
     /**
      * Set whether new velocities are drawn from the Maxwell-Boltzmann distribution after each jump.  The
@@ -255,9 +221,7 @@ public:
      * The default is true.
      */
     void setRandomizesVelocities(bool randomize);
-    /**
-     * Get the random number seed.  See setRandomNumberSeed() for details.
-     */
+    /** Get the random number seed.  See setRandomNumberSeed() for details. */
     int getRandomNumberSeed() const;
     /**
      * Set the random number seed.  The noise of each jump is a function of the seed, the number of the jump,
@@ -287,9 +251,7 @@ public:
      * Get the number of jumps that were tried in this Context, which selects the noise of the next one.
      */
     long long getJumpIndex() const;
-    /**
-     * Get the device of torch on which the network is, such as "cpu" or "cuda:0".
-     */
+    /** Get the device of torch on which the network is, such as "cpu" or "cuda:0". */
     std::string getModelDevice() const;
     /**
      * Set the device of torch on which the network is, whatever the Context's Platform; "cpu" by default.
@@ -298,51 +260,33 @@ public:
      * only.
      */
     void setModelDevice(const std::string& device);
-    /**
-     * Set the number that selects the noise of the next jump.
-     */
+    /** Set the number that selects the noise of the next jump. */
     void setJumpIndex(long long index);
-    /**
-     * Get the number of jumps that were tried.
-     */
+    /** Get the number of jumps that were tried. */
     long long getNumProposed() const;
-    /**
-     * Get the number of jumps that moved the System.
-     */
+    /** Get the number of jumps that moved the System. */
     long long getNumAccepted() const;
-    /**
-     * Get the number of jumps that were rejected because a position, force or energy was not finite.
-     */
+    /** Get the number of jumps that were rejected because a position, force or energy was not finite. */
     long long getNumNaN() const;
-    /**
-     * Get the number of jumps that were rejected because they would have turned a stereocenter over.
-     */
+    /** Get the number of jumps that were rejected because they would have turned a stereocenter over. */
     long long getNumTurned() const;
-    /**
-     * Get how often a guiding force was shortened to the limit of setGuidanceForceLimit().
-     */
+    /** Get how often a guiding force was shortened to the limit of setGuidanceForceLimit(). */
     long long getNumClipped() const;
     /**
      * Get the logarithm of the last jump's acceptance ratio, before the minimum with 1 is taken.  It is 0 for
      * a jump that is accepted without being judged, and minus infinity for one that is not finite.
      */
     double getLastLogAcceptance() const;
-    /**
-     * Get what the acceptance ratios of the jumps were that MetropolisHastings has judged.
-     */
+    /** Get what the acceptance ratios of the jumps were that MetropolisHastings has judged. */
     UniSimAcceptanceStatistics getAcceptanceStatistics() const;
-    /**
-     * Set all counts to zero.  This does not change the noise of the next jump.
-     */
+    /** Set all counts to zero.  This does not change the noise of the next jump. */
     void resetCounters();
     /**
      * Get where the time of the jumps went since the integrator was created or resetTimings() was called.  It
      * is a measurement and no state, so neither XML nor checkpoints hold it.
      */
     UniSimTimings getTimings() const;
-    /**
-     * Set all times and counts of getTimings() to zero.
-     */
+    /** Set all times and counts of getTimings() to zero. */
     void resetTimings();
     /** Compute the temperature that the current velocities have (in Kelvin). */
     double computeSystemTemperature();
@@ -365,31 +309,19 @@ protected:
      * This will be called by the Context when it is destroyed to let the Integrator do any necessary cleanup.
      */
     void cleanup() override;
-    /**
-     * Get the names of all Kernels used by this Integrator.
-     */
+    /** Get the names of all Kernels used by this Integrator. */
     std::vector<std::string> getKernelNames() override;
-    /**
-     * Compute the kinetic energy of the system at the current time.
-     */
+    /** Compute the kinetic energy of the system at the current time. */
     double computeKineticEnergy() override;
-    /**
-     * Velocities are at the same time as positions, so no forces are needed.
-     */
+    /** Velocities are at the same time as positions, so no forces are needed. */
     bool kineticEnergyRequiresForce() const override;
     /** Proposals that were made ahead are dropped when the state of the Context is changed. */
     void stateChanged(OpenMM::State::DataType changed) override;
-    /**
-     * Write the seed, the number of the next jump and the counts.
-     */
+    /** Write the seed, the number of the next jump and the counts. */
     void createCheckpoint(std::ostream& stream) const override;
-    /**
-     * Read what createCheckpoint() wrote.
-     */
+    /** Read what createCheckpoint() wrote. */
     void loadCheckpoint(std::istream& stream) override;
-    /**
-     * Store the seed, the number of the next jump and the counts in a State.
-     */
+    /** Store the seed, the number of the next jump and the counts in a State. */
     void serializeParameters(OpenMM::SerializationNode& node) const override;
     /**
      * Load what serializeParameters() stored.  A State that another integrator made holds none of it, and

@@ -282,52 +282,6 @@ void UniSimIntegrator::setJumpIndex(long long index) {
     jumpIndex = index;
 }
 
-long long UniSimIntegrator::getNumProposed() const {
-    return counters->proposed;
-}
-
-long long UniSimIntegrator::getNumAccepted() const {
-    return counters->accepted;
-}
-
-long long UniSimIntegrator::getNumNaN() const {
-    return counters->nan;
-}
-
-long long UniSimIntegrator::getNumTurned() const {
-    return counters->turned;
-}
-
-long long UniSimIntegrator::getNumClipped() const {
-    return counters->clipped;
-}
-
-double UniSimIntegrator::getLastLogAcceptance() const {
-    return counters->lastLogAcceptance;
-}
-
-UniSimAcceptanceStatistics UniSimIntegrator::getAcceptanceStatistics() const {
-    UniSimAcceptanceStatistics statistics;
-    statistics.judged = counters->judged;
-    statistics.meanAcceptance = counters->judged == 0 ? 0.0 : counters->sumAcceptance / counters->judged;
-    for (int edge = UniSimCounters::LOWEST_EDGE; edge <= UniSimCounters::HIGHEST_EDGE; edge++)
-        statistics.edges.push_back(edge);
-    statistics.histogram.assign(counters->histogram.begin(), counters->histogram.end());
-    return statistics;
-}
-
-void UniSimIntegrator::resetCounters() {
-    *counters = UniSimCounters();
-}
-
-UniSimTimings UniSimIntegrator::getTimings() const {
-    return stopwatch->getTimings();
-}
-
-void UniSimIntegrator::resetTimings() {
-    stopwatch->reset();
-}
-
 void UniSimIntegrator::initialize(ContextImpl& contextRef) {
     if (owner != NULL && &contextRef.getOwner() != owner)
         throw OpenMMException("This Integrator is already bound to a context");
