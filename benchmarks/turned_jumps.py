@@ -31,7 +31,9 @@ def main(name: str, path: str) -> None:
         wrong = np.concatenate([np.zeros((len(hands), 1), bool), hands != native], axis=1)
         turns = int((np.diff(wrong.astype(int), axis=1) != 0).sum())
         atom = atoms[row[0]]
-        print(f"{atom.residue.name} {atom.residue.id} {atom.name}: {turns} of {hands.size} jumps turned it over")
+        print(
+            f"{atom.residue.name} {atom.residue.id} {atom.name}: {turns} of {hands.size} jumps turned it over"
+        )
     platform = openmm.Platform.getPlatformByName("CPU")
     context = openmm.Context(create_system(molecule, "obc2"), openmm.VerletIntegrator(0.001), platform)
 

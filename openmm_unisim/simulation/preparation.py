@@ -246,9 +246,8 @@ def _integrator(
     integrator = UniSimIntegrator(
         model_path, molecule.topology, temperature, numSubsteps=settings.substeps, randomNumberSeed=seed
     )
-    integrator.setKeepsStereocenters(
-        False
-    )  # the run's own monitor counts such proposals, and its policy decides
+    # The run's own monitor counts proposals that turn a stereocentre over, and its policy decides.
+    integrator.setKeepsStereocenters(False)
     integrator.setGuidanceSource(GUIDANCE_SOURCES.index(source))
     if settings.guidance_scale is not None:
         integrator.setGuidanceScale(settings.guidance_scale)
