@@ -1,9 +1,10 @@
-"""Which jumps of `benchmark transfer` turned a stereocentre over, and how strained are frames by their place in a chain?
+"""Which jumps of `benchmark transfer` turned a stereocentre over, and how strained are frames by place in a chain?
 
     openmm-unisim benchmark transfer unified … --work FOLDER
     python benchmarks/turned_jumps.py ACE-YGGFM-NME FOLDER/*/ACE-YGGFM-NME.obc2.npz
 
-A jump counts whose start had another hand than its end. Energies are medians over chains above that of all frames, kT at
+A jump counts whose start had another hand than its end. Energies are medians over chains above that of all frames, in
+kT at
 300 K; they have X-H bonds, which differ from MD's constrained ones by a constant in the mean.
 """
 
