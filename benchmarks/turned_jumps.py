@@ -4,8 +4,7 @@
     python benchmarks/turned_jumps.py ACE-YGGFM-NME FOLDER/*/ACE-YGGFM-NME.obc2.npz
 
 A jump counts whose start had another hand than its end. Energies are medians over chains above that of all frames, in
-kT at
-300 K; they have X-H bonds, which differ from MD's constrained ones by a constant in the mean.
+kT at 300 K; they have X-H bonds, which differ from MD's constrained ones by a constant in the mean.
 """
 
 import sys
